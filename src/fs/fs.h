@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* fs: what each operation means on each kind of node.  Knows no libfuse: an
+ * operation comes as a struct fs_op and is answered by its done.
+ *
+ * An operation is a step function that is run until it needs nothing more: when
+ * something must be fetched it is parked and run again from its start once that
+ * has ended, so no thread ever waits for the API.
+ *
+ * Threads: any thread may call what takes a struct fs; callbacks of an op say
+ * where they run. */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include "api/api.h"
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/macros.h"
+#include "base/monitor.h"
+#include "base/timer.h"
+#include "store/store.h"
+
+#define FS_ROOT 1 /* the root's node id */
+
+struct fs;
+
+enum fs_call {
+	FS_LOOKUP,   /* node: the directory; name.  Gives entry */
+	FS_GETATTR,  /* node; handle or 0.  Gives entry's attr and attr_ms */
+	FS_READLINK, /* node.  Gives data */
+	FS_OPEN,     /* node, flags.  Gives handle and the cache flags */
+	FS_READ,     /* handle, size, offset.  Gives data */
+	FS_WRITE,    /* handle, size */
+	FS_OPENDIR,  /* node.  Gives handle and keep_cache */
+	FS_READDIR,  /* handle, offset, emit, plus */
+	FS_GETXATTR, /* node, name.  Gives data */
+	FS_LISTXATTR, /* node.  Gives data */
+	FS_STATFS,   /* gives statvfs */
+	FS_CHANGE,   /* whatever would change a name or an attribute: EROFS */
+	FS_N_CALLS
+};
+
+struct fs_entry {
+	uint64_t node;     /* 0 with err 0: there is none, and that may be remembered */
+	struct stat attr;
+	uint64_t entry_ms; /* how long the kernel need not ask again */
+	uint64_t attr_ms;
+};
+
+struct fs_dirent {
+	const char *name;
+	uint64_t cookie; /* of this entry: where to go on after it */
+	struct fs_entry entry; /* node 0: no attributes but st_ino and st_mode's type */
+};
+
+struct fs_op {
+	/* in: set by the caller, which zeroes the rest */
+	enum fs_call call;
+	uint64_t node;
+	uint64_t handle;
+	const char *name; /* borrowed until done */
+	int flags;
+	size_t size;
+	uint64_t offset;
+	pid_t tid;        /* of the thread that made the system call; 0: nobody */
+	bool plus;
+	/* Inside the monitor: false: no room, this entry comes again. */
+	bool (*emit)(struct fs_op *op, const struct fs_dirent *entry);
+	/* Inside the monitor, at most once, before done: the op waits. */
+	void (*parked)(struct fs_op *op);
+	/* Exactly once, on any thread, outside the monitor.  The op is the
+	 * caller's again; fs_op_end before it is freed. */
+	void (*done)(struct fs_op *op);
+
+	/* out */
+	int err; /* 0 or a negative errno */
+	struct fs_entry entry;
+	const char *data; /* borrowed until fs_op_end */
+	size_t data_len;
+	struct statvfs statvfs;
+	bool keep_cache;
+	bool direct_io;
+	/* Not 0: what the kernel holds of this node must be dropped before the answer. */
+	uint64_t drop_node;
+
+	/* private */
+	struct fs *fs;
+	struct fs_op *prev, *next;
+	uint64_t serial;
+	struct store_wait wait;
+	struct deferred deferred;
+	struct record *held_record;
+	struct blob *held_blob;
+	char small[64 + 256];
+};
+
+/* What the kernel is to drop.  Called inside the monitor; must only queue. */
+struct fs_kernel {
+	void (*drop_node)(void *arg, uint64_t node); /* attributes, pages, a cached listing */
+	void (*drop_name)(void *arg, uint64_t parent, const char *name);
+	void *arg;
+};
+
+struct fs_options {
+	struct monitor *monitor; /* borrowed, as all of these */
+	struct timers *timers;
+	struct http *http;
+	struct api *api;
+	const struct clock *clock;
+	const char *source;      /* for status */
+	const char *mountpoint;
+	uint64_t ttl_ms, stale_ms;
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+	bool tokens;
+};
+
+NODISCARD int fs_new(const struct fs_options *options, struct fs **ret); /* -ENOMEM */
+/* No request is under way and no op unanswered.  NULL is fine. */
+void fs_free(struct fs *fs);
+DEFINE_CLEANUP(struct fs, fs_free)
+
+/* Begin the first list; first_page is called once, inside the monitor, with
+ * NULL or the reason. */
+NODISCARD int fs_start(struct fs *fs, void (*first_page)(void *arg, const struct api_error *error),
+		       void *arg);
+/* Before the first op. */
+void fs_set_kernel(struct fs *fs, const struct fs_kernel *kernel);
+
+void fs_submit(struct fs *fs, struct fs_op *op);
+void fs_op_end(struct fs_op *op);
+/* End the parked op with that serial by -EINTR; nothing when there is none. */
+void fs_interrupt(struct fs *fs, uint64_t serial);
+/* No answer will come any more: every parked op ends with err. */
+void fs_end_parked(struct fs *fs, int err);
+
+void fs_forget(struct fs *fs, uint64_t node, uint64_t n_lookups);
+/* Ends a handle of FS_OPEN or FS_OPENDIR. */
+void fs_release(struct fs *fs, uint64_t handle);
+/* Revalidate everything, in the background (SIGHUP). */
+void fs_refresh(struct fs *fs);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* journal: the last failures, as .stacksfs/errors shows them: JSON lines,
+ * newest last, bounded.
+ *
+ * Threads: inside the monitor only. */
+#ifndef FS_JOURNAL_H
+#define FS_JOURNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/error.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/macros.h"
+
+#define JOURNAL_MAX_LINES 256
+
+struct journal;
+
+NODISCARD int journal_new(const struct clock *clock, struct journal **ret); /* -ENOMEM */
+void journal_free(struct journal *journal); /* NULL is fine */
+DEFINE_CLEANUP(struct journal, journal_free)
+
+/* err: what the system call returned, a negative errno.  A line that cannot be
+ * kept for want of memory is dropped. */
+void journal_add(struct journal *journal, const char *path, const char *op, int err,
+		 const struct api_error *cause);
+size_t journal_total(const struct journal *journal); /* ever added */
+NODISCARD int journal_print(const struct journal *journal, struct buf *out);
+
+#endif

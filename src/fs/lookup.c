@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* From a name to a node, and its attributes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/private.h"
+
+/* There is none, and the kernel may remember that for a while. */
+static int absent(struct fs_op *op, uint64_t valid_ms)
+{
+	op->entry = (struct fs_entry){ .entry_ms = valid_ms };
+	return 0;
+}
+
+static int present(struct fs *fs, struct fs_op *op, struct node *node, uint64_t valid_ms)
+{
+	if (!node)
+		return -ENOMEM;
+	fs_give_entry(fs, node, valid_ms, &op->entry);
+	return 0;
+}
+
+/* What can be no stack's directory costs no request: desktops look for
+ * .DS_Store, .Trash-1000, .hidden, .git and the like all the time. */
+static bool may_be_stack(const char *name)
+{
+	static const char *const never[] = { "autorun.inf", "desktop.ini", "Thumbs.db" };
+	char decoded[NAME_MAX_BYTES + 1];
+	struct stack_id id;
+	size_t len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+		if (strcmp(name, never[i]) == 0)
+			return false;
+	}
+	return name_decode(name, decoded, &len) == 0 || name_has_id(name, &id);
+}
+
+static int lookup_root(struct fs *fs, struct fs_op *op)
+{
+	bool old;
+	int r;
+
+	if (strcmp(op->name, kind_name(NODE_CONTROL)) == 0)
+		return present(fs, op, tree_fixed(fs->tree, NODE_CONTROL), FIXED_VALID_MS);
+	r = store_need_names(fs->store, &op->wait);
+	if (r != STORE_READY)
+		return r;
+
+	struct dir *dir = tree_find(fs->tree, op->name, &old);
+	if (!dir) {
+		if (!may_be_stack(op->name))
+			return absent(op, fs->ttl_ms / 2);
+		r = store_need_list(fs->store, &op->wait);
+		if (r != STORE_READY)
+			return r;
+		return absent(op, store_list_valid_ms(fs->store));
+	}
+
+	struct stack *stack = dir->stack;
+	r = store_need_record(fs->store, stack, &op->wait);
+	if (r != STORE_READY)
+		return r;
+	uint64_t valid_ms = store_record_valid_ms(fs->store, stack);
+	if (old)
+		return present(fs, op, tree_old_name(fs->tree, op->name), valid_ms);
+	return present(fs, op, tree_slot(fs->tree, dir, NODE_STACK), valid_ms);
+}
+
+/* NODE_ROOT: a stack has no file of that name. */
+static enum node_kind kind_by_name(const char *name)
+{
+	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++) {
+		if (strcmp(name, kind_name(kind)) == 0)
+			return kind;
+	}
+	return NODE_ROOT;
+}
+
+static int lookup_stack(struct fs *fs, struct fs_op *op, struct node *parent)
+{
+	struct stack *stack = parent->dir->stack;
+	enum node_kind kind = kind_by_name(op->name);
+	uint64_t valid_ms;
+	int r;
+
+	if (parent->detached)
+		return -ESTALE;
+	if (kind == NODE_ROOT)
+		return absent(op, fs->ttl_ms / 2);
+	if (kind == NODE_CONFIG || !stack_shows(fs, stack, kind)) {
+		r = store_need_record(fs->store, stack, &op->wait);
+		valid_ms = store_record_valid_ms(fs->store, stack);
+		if (r != STORE_READY)
+			return r;
+		if (!stack_shows(fs, stack, kind))
+			return absent(op, valid_ms);
+	} else {
+		r = store_need_part(fs->store, stack, node_part(kind), &op->wait);
+		valid_ms = store_part_valid_ms(fs->store, stack, node_part(kind));
+		if (r != STORE_READY)
+			return r;
+		if (!store_part_blob(stack, node_part(kind)))
+			return absent(op, valid_ms);
+	}
+	return present(fs, op, tree_slot(fs->tree, parent->dir, kind), valid_ms);
+}
+
+/* Their size is that of a text which the open that follows will show. */
+static int make_snapshot(struct fs *fs, struct node *node)
+{
+	struct blob **keep = node->kind == NODE_STATUS ? &fs->status : &fs->errors;
+	struct blob *blob;
+	int r = control_snapshot(fs, node->kind, &blob);
+
+	if (r < 0)
+		return r;
+	blob_unref(*keep);
+	*keep = blob;
+	return 0;
+}
+
+static void snapshot_attr(const struct blob *blob, struct fs_entry *entry)
+{
+	entry->attr.st_size = (off_t)blob_len(blob);
+	entry->attr.st_blocks = (entry->attr.st_size + 511) / 512;
+}
+
+static bool is_snapshot(const struct node *node)
+{
+	return node->kind == NODE_STATUS || node->kind == NODE_ERRORS;
+}
+
+static int give_control(struct fs *fs, struct fs_op *op, struct node *node)
+{
+	if (!is_snapshot(node))
+		return present(fs, op, node, FIXED_VALID_MS);
+	int r = make_snapshot(fs, node);
+	if (r < 0)
+		return r;
+	r = present(fs, op, node, 0);
+	snapshot_attr(node->kind == NODE_STATUS ? fs->status : fs->errors, &op->entry);
+	return r;
+}
+
+static int lookup_control(struct fs *fs, struct fs_op *op)
+{
+	const size_t prefix = strlen(".stacksfs/");
+
+	for (enum node_kind kind = NODE_STATUS; kind < NODE_N_FIXED; kind++) {
+		struct node *node = tree_fixed(fs->tree, kind);
+
+		if (strcmp(op->name, kind_name(kind) + prefix) == 0)
+			return give_control(fs, op, node);
+	}
+	return absent(op, FIXED_VALID_MS);
+}
+
+static int lookup_by_id(struct fs *fs, struct fs_op *op)
+{
+	struct stack_id id;
+	char canonical[STACK_ID_HEX + 1];
+
+	if (stack_id_parse(op->name, strlen(op->name), &id) < 0)
+		return absent(op, FIXED_VALID_MS);
+	stack_id_format(&id, canonical);
+	if (strcmp(canonical, op->name) != 0)
+		return absent(op, FIXED_VALID_MS);
+
+	int r = store_need_names(fs->store, &op->wait);
+	if (r != STORE_READY)
+		return r;
+	struct stack *stack = store_find(fs->store, &id);
+	if (!stack) {
+		r = store_need_list(fs->store, &op->wait);
+		return r != STORE_READY ? r : absent(op, store_list_valid_ms(fs->store));
+	}
+	r = store_need_record(fs->store, stack, &op->wait);
+	if (r != STORE_READY)
+		return r;
+	return present(fs, op, tree_slot(fs->tree, tree_dir(stack), NODE_ID_LINK),
+		       store_record_valid_ms(fs->store, stack));
+}
+
+int fs_step_lookup(struct fs *fs, struct fs_op *op)
+{
+	struct node *parent = tree_node(fs->tree, op->node);
+
+	if (!parent)
+		return -ESTALE;
+	if (strlen(op->name) > NAME_MAX_BYTES)
+		return -ENAMETOOLONG;
+	switch (parent->kind) {
+	case NODE_ROOT:
+		return lookup_root(fs, op);
+	case NODE_CONTROL:
+		return lookup_control(fs, op);
+	case NODE_BY_ID:
+		return lookup_by_id(fs, op);
+	case NODE_STACK:
+		return lookup_stack(fs, op, parent);
+	default:
+		return -ENOTDIR;
+	}
+}
+
+int fs_step_getattr(struct fs *fs, struct fs_op *op)
+{
+	const struct fs_handle *handle = (const struct fs_handle *)(uintptr_t)op->handle;
+	struct node *node = handle ? handle->node : tree_node(fs->tree, op->node);
+	int r;
+
+	if (!node)
+		return -ESTALE;
+	if (node->detached && !handle)
+		return -ESTALE;
+	if (is_snapshot(node)) {
+		r = handle ? 0 : make_snapshot(fs, node);
+		if (r < 0)
+			return r;
+		node_attr(fs, node, &op->entry);
+		snapshot_attr(handle                     ? handle->snapshot
+			      : node->kind == NODE_STATUS ? fs->status
+							  : fs->errors,
+			      &op->entry);
+		return 0;
+	}
+	if (!node->detached) {
+		r = node_need(fs, node, &op->wait);
+		if (r != STORE_READY)
+			return r;
+		(void)node_update(node);
+	}
+	node_attr(fs, node, &op->entry);
+	return 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* Extended attributes and statfs: answered from what is there, never by a
+ * request. */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/private.h"
+
+#define PREFIX "user.stacksfs."
+
+/* The value, or NULL where the node has none. */
+static const char *value_of(struct fs *fs, const struct node *node, const char *name,
+			    char hex[STACK_ID_HEX + 1])
+{
+	const struct stack *stack = node->dir ? node->dir->stack : NULL;
+
+	if (!stack || (node->kind != NODE_STACK && node->kind != NODE_CONFIG))
+		return NULL;
+	if (strcmp(name, "stale") == 0)
+		return store_record_stale(fs->store, stack) ? "1" : NULL;
+	if (node->kind != NODE_STACK)
+		return NULL;
+	if (strcmp(name, "type") == 0)
+		return stack_type_name(stack->record->type);
+	if (strcmp(name, "id") != 0)
+		return NULL;
+	stack_id_format(&stack->id, hex);
+	return hex;
+}
+
+int fs_step_getxattr(struct fs *fs, struct fs_op *op)
+{
+	const struct node *node = tree_node(fs->tree, op->node);
+	char hex[STACK_ID_HEX + 1];
+
+	if (!node)
+		return -ESTALE;
+	/* Outside "user." EOPNOTSUPP, which ls remembers for the whole device;
+	 * never ENOSYS, which the kernel would remember for ours too. */
+	if (strncmp(op->name, "user.", 5) != 0)
+		return -EOPNOTSUPP;
+	if (strncmp(op->name, PREFIX, strlen(PREFIX)) != 0)
+		return -ENODATA;
+	const char *value = value_of(fs, node, op->name + strlen(PREFIX), hex);
+	if (!value)
+		return -ENODATA;
+	op->data_len = strlen(value);
+	memcpy(op->small, value, op->data_len);
+	op->data = op->small;
+	return 0;
+}
+
+int fs_step_listxattr(struct fs *fs, struct fs_op *op)
+{
+	static const char *const names[] = { "id", "type", "stale" };
+	const struct node *node = tree_node(fs->tree, op->node);
+	char hex[STACK_ID_HEX + 1];
+
+	if (!node)
+		return -ESTALE;
+	op->data = op->small;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		size_t size = strlen(names[i]) + 1;
+
+		if (!value_of(fs, node, names[i], hex))
+			continue;
+		memcpy(op->small + op->data_len, PREFIX, strlen(PREFIX));
+		memcpy(op->small + op->data_len + strlen(PREFIX), names[i], size);
+		op->data_len += strlen(PREFIX) + size;
+	}
+	return 0;
+}
+
+/* Programs that write refuse to on a full disk: say that there is room. */
+int fs_step_statfs(struct fs *fs, struct fs_op *op)
+{
+	const fsblkcnt_t blocks = 64u * 1024 * 1024 / 4096;
+
+	op->statvfs = (struct statvfs){
+		.f_bsize = 4096,
+		.f_frsize = 4096,
+		.f_blocks = blocks,
+		.f_bfree = blocks,
+		.f_bavail = blocks,
+		.f_files = 4 * tree_size(fs->tree) + NODE_N_FIXED,
+		.f_ffree = 65536,
+		.f_favail = 65536,
+		.f_namemax = NAME_MAX_BYTES,
+	};
+	return 0;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: one multi handle for all tries, and a pool of easy handles. */
+#include "http/curl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/curl_memory.h"
+#include "http/curl_try.h"
+
+#define LOG_MODULE "http"
+#include "base/log.h"
+
+#define MAX_CONNECTIONS 8
+#define MAX_STREAMS 64 /* tries at once over HTTP/2 */
+
+TAILQ_HEAD(try_list, transport_try);
+
+struct curl_transport {
+	struct transport base;
+	struct curl_setup setup;
+	bool debug;
+	CURLM *multi;
+	struct try_list running;
+	struct try_list idle; /* reset; at most as many as once ran together */
+	bool multiplexed;     /* the last answer came over HTTP/2 */
+};
+
+static struct curl_transport *from_base(const struct transport *t)
+{
+	return CONTAINER_OF(t, struct curl_transport, base);
+}
+
+/* ---- tries ---- */
+
+static int take_idle(struct curl_transport *c, struct transport_try **ret)
+{
+	struct transport_try *t = TAILQ_FIRST(&c->idle);
+
+	if (!t)
+		return curl_try_new(ret);
+	TAILQ_REMOVE(&c->idle, t, link);
+	*ret = t;
+	return 0;
+}
+
+static void put_idle(struct curl_transport *c, struct transport_try *t)
+{
+	curl_try_reset(t);
+	TAILQ_INSERT_TAIL(&c->idle, t, link);
+}
+
+static int transport_start(struct transport *base, const struct transport_request *request,
+			   transport_done_fn *done, void *arg, struct transport_try **ret)
+{
+	struct curl_transport *c = from_base(base);
+	struct transport_try *t;
+	int r = take_idle(c, &t);
+
+	if (r < 0)
+		return r;
+	t->done = done;
+	t->arg = arg;
+	r = curl_try_setup(t, &c->setup, request);
+	if (r == 0 && curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
+		r = -ENOMEM;
+	if (r < 0) {
+		put_idle(c, t);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&c->running, t, link);
+	*ret = t;
+	return 0;
+}
+
+static void leave_multi(struct curl_transport *c, struct transport_try *t)
+{
+	curl_multi_remove_handle(c->multi, t->easy);
+	TAILQ_REMOVE(&c->running, t, link);
+}
+
+static void transport_cancel(struct transport *base, struct transport_try *t)
+{
+	struct curl_transport *c = from_base(base);
+
+	leave_multi(c, t);
+	put_idle(c, t);
+}
+
+static void note_version(struct curl_transport *c, struct transport_try *t)
+{
+	long version = 0;
+
+	if (t->answer.err)
+		return;
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+	c->multiplexed = version == CURL_HTTP_VERSION_2_0;
+}
+
+/* Of the headers and bodies, which hold secrets, nothing. */
+static void log_exchange(struct transport_try *t)
+{
+	static const char *const names[] = { "GET", "PUT", "POST", "DELETE" };
+	const struct transport_answer *answer = &t->answer;
+	curl_off_t took_us = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &took_us);
+	log_debug("#%" PRIu64 " %s %s: %d, %zu bytes, %" CURL_FORMAT_CURL_OFF_T " ms%s%s",
+		  t->request.call_no, names[t->request.method], t->request.target, answer->status,
+		  answer->body.len, took_us / 1000, answer->err ? ": " : "",
+		  answer->err ? answer->why : "");
+}
+
+static void end_try(struct curl_transport *c, struct transport_try *t, CURLcode code)
+{
+	curl_try_conclude(t, code);
+	note_version(c, t);
+	if (c->debug)
+		log_exchange(t);
+	leave_multi(c, t);
+	t->done(t->arg, &t->answer);
+	put_idle(c, t);
+}
+
+/* ---- the loop's part ---- */
+
+static void end_finished(struct curl_transport *c)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(c->multi, &left))) {
+		struct transport_try *t = NULL;
+		CURLcode code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+		end_try(c, t, code); /* message is gone after that */
+	}
+}
+
+static void transport_run(struct transport *base, unsigned max_wait_ms)
+{
+	struct curl_transport *c = from_base(base);
+	int n_running;
+
+	curl_multi_poll(c->multi, NULL, 0, (int)max_wait_ms, NULL);
+	curl_multi_perform(c->multi, &n_running);
+	end_finished(c);
+}
+
+static void transport_wake(struct transport *base)
+{
+	curl_multi_wakeup(from_base(base)->multi);
+}
+
+/* Never more than libcurl can start at once: what waits inside it has no
+ * deadline.  Until a server has shown HTTP/2, a try takes a connection. */
+static unsigned transport_capacity(const struct transport *base)
+{
+	return from_base(base)->multiplexed ? MAX_STREAMS : MAX_CONNECTIONS;
+}
+
+static void free_idle(struct curl_transport *c)
+{
+	struct transport_try *t;
+
+	while ((t = TAILQ_FIRST(&c->idle))) {
+		TAILQ_REMOVE(&c->idle, t, link);
+		curl_try_free(t);
+	}
+}
+
+static void transport_free(struct transport *base)
+{
+	struct curl_transport *c = from_base(base);
+	struct transport_try *t;
+
+	while ((t = TAILQ_FIRST(&c->running)))
+		transport_cancel(base, t);
+	free_idle(c);
+	if (c->multi)
+		curl_multi_cleanup(c->multi);
+	free(c->setup.cacert);
+	free(c->setup.proxy);
+	free(c);
+	curl_global_cleanup();
+}
+
+/* ---- making one ---- */
+
+static const struct transport_ops ops = {
+	.start = transport_start,
+	.cancel = transport_cancel,
+	.run = transport_run,
+	.wake = transport_wake,
+	.capacity = transport_capacity,
+	.free = transport_free,
+};
+
+/* What was built against may not be what runs. */
+static int check_libcurl(const struct origin *origin)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	if (info->version_num < 0x075700) /* 7.87: CURLOPT_QUICK_EXIT */
+		return -EINVAL;
+	if (!(info->features & CURL_VERSION_ASYNCHDNS))
+		return -EINVAL; /* a name look-up would stop every transfer */
+	if (strcmp(origin->scheme, "https") == 0 && !(info->features & CURL_VERSION_SSL))
+		return -EINVAL;
+	return 0;
+}
+
+static int copy_string(const char *s, char **ret)
+{
+	if (!s)
+		return 0;
+	*ret = strdup(s);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int fill_setup(struct curl_setup *setup, const struct curl_options *options)
+{
+	bool v6 = strchr(options->origin->host, ':') != NULL;
+
+	setup->origin = *options->origin;
+	snprintf(setup->place, sizeof(setup->place), v6 ? "[%s]:%u" : "%s:%u",
+		 setup->origin.host, setup->origin.port);
+	int r = copy_string(options->cacert, &setup->cacert);
+	return r < 0 ? r : copy_string(options->proxy, &setup->proxy);
+}
+
+static int make_multi(struct curl_transport *c)
+{
+	static const struct {
+		CURLMoption option;
+		long value;
+	} options[] = {
+		{ CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX },
+		{ CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS },
+		{ CURLMOPT_MAXCONNECTS, 2 * MAX_CONNECTIONS },
+		{ CURLMOPT_MAX_CONCURRENT_STREAMS, MAX_STREAMS },
+	};
+
+	c->multi = curl_multi_init();
+	if (!c->multi)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (curl_multi_setopt(c->multi, options[i].option, options[i].value) != CURLM_OK)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int curl_transport_new(const struct curl_options *options, struct transport **ret)
+{
+	int r = check_libcurl(options->origin);
+
+	if (r < 0)
+		return r;
+	struct curl_transport *c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	r = curl_memory_global_init();
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->base.ops = &ops;
+	c->debug = options->debug;
+	TAILQ_INIT(&c->running);
+	TAILQ_INIT(&c->idle);
+	r = fill_setup(&c->setup, options);
+	if (r == 0)
+		r = make_multi(c);
+	if (r < 0) {
+		transport_free(&c->base);
+		return r;
+	}
+	*ret = &c->base;
+	return 0;
+}

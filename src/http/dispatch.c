@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* The http thread's side of http: which call runs next, what becomes of it
+ * when a try has ended, and when to look again.
+ *
+ * A call goes
+ *
+ *     inbox -> queue of its class -> running -> done
+ *                    ^                  |
+ *                    +---- delayed <----+     a failure worth another try
+ *                    +------------------+     a 401, and there is a new token
+ *
+ * and leaves from any place for done when it is cancelled or its deadline has
+ * passed.  Callbacks may submit and cancel: both only write to the inbox's
+ * side, so that no list changes here but by the function that is at work. */
+#include "http/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "http/header.h"
+#include "http/retry.h"
+
+#define NEVER UINT64_MAX
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* ---- the end of a call ---- */
+
+static bool result_is_failure(const struct http_result *result)
+{
+	if (result->err)
+		return result->err != -ECANCELED;
+	return retry_is_transient(0, result->status) || result->status >= 500;
+}
+
+static void count_end(struct http *h, const struct http_result *result)
+{
+	pthread_mutex_lock(&h->lock);
+	h->n_calls--;
+	h->stats.failures += result_is_failure(result);
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void end_call(struct http *h, struct http_call *call, struct http_result *result)
+{
+	result->processed_maybe = call->processed_maybe;
+	result->began_ms = call->began_ms;
+	result->took_ms = call->took_ms;
+	result->tries = call->tries;
+	result->call_no = call->call_no;
+	call_remove(call);
+	count_end(h, result);
+	call->done(call->arg, result);
+
+	/* Until here another thread may have named the call to http_cancel. */
+	pthread_mutex_lock(&h->lock);
+	if (call->cancel_asked)
+		TAILQ_REMOVE(&h->cancelled, call, cancel_link);
+	pthread_mutex_unlock(&h->lock);
+	call_free(call);
+}
+
+/* Of an answer that is none, nothing is shown: it may be half. */
+static void end_with_failure(struct http *h, struct http_call *call,
+			     const struct transport_answer *answer, int64_t retry_in_ms)
+{
+	struct http_result result = {
+		.err = answer->err,
+		.retry_in_ms = retry_in_ms,
+		.body = "",
+		.why = answer->why,
+	};
+
+	end_call(h, call, &result);
+}
+
+static void end_with_answer(struct http *h, struct http_call *call,
+			    const struct transport_answer *answer, int64_t retry_in_ms)
+{
+	struct http_result result = {
+		.status = answer->status,
+		.retry_in_ms = retry_in_ms,
+		.etag = answer->etag[0] ? answer->etag : NULL,
+		.link = answer->link.len ? answer->link.data : NULL,
+		.body = answer->body.data ? answer->body.data : "",
+		.body_len = answer->body.len,
+		.why = "",
+	};
+
+	end_call(h, call, &result);
+}
+
+static void stop_try(struct http *h, struct http_call *call)
+{
+	if (!call->try)
+		return;
+	h->transport->ops->cancel(h->transport, TAKE_PTR(call->try));
+	h->n_running--;
+	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
+	call->processed_maybe = true; /* nobody knows how far it got */
+}
+
+static void end_early(struct http *h, struct http_call *call, int err, const char *why)
+{
+	struct http_result result = { .err = err, .retry_in_ms = -1, .body = "", .why = why };
+
+	stop_try(h, call);
+	end_call(h, call, &result);
+}
+
+static void end_late(struct http *h, struct http_call *call)
+{
+	char why[96];
+
+	snprintf(why, sizeof(why), "no answer within %.1f s (%s)", call->spec.timeout_ms / 1000.0,
+		 call->try	 ? "the server was asked" :
+		 call->tries > 0 ? "waiting for another try" :
+				   "waiting for a turn");
+	end_early(h, call, -ETIMEDOUT, why);
+}
+
+/* ---- the end of a try ---- */
+
+static void replace_token(struct http *h, struct secret *token)
+{
+	secret_unref(h->token);
+	h->token = token;
+}
+
+/* Ask the source once, on behalf of every call that was begun before now. */
+static void load_token(struct http *h)
+{
+	struct secret *token = NULL;
+
+	h->loads++;
+	if (!h->reload.load || h->reload.load(h->reload.arg, &token) < 0)
+		return;
+	if (header_is_visible(secret_bytes(token), secret_len(token)))
+		replace_token(h, token);
+	else
+		secret_unref(token);
+}
+
+static bool same_secret(const struct secret *a, const struct secret *b)
+{
+	return secret_len(a) == secret_len(b) &&
+	       memcmp(secret_bytes(a), secret_bytes(b), secret_len(a)) == 0;
+}
+
+/* After a 401: whether there is another token than the refused one. */
+static bool has_new_token(struct http *h, struct http_call *call)
+{
+	if (call->renewed)
+		return false;
+	call->renewed = true;
+	if (call->loads == h->loads)
+		load_token(h);
+	return !same_secret(call->token, h->token);
+}
+
+/* What comes of a failed try.  -1: nothing, it is the call's end. */
+static int64_t next_try_in_ms(struct http *h, struct http_call *call,
+			      const struct transport_answer *answer)
+{
+	uint64_t now_ms = clock_now_ms(h->clock);
+	uint64_t delay_ms;
+	struct retry_case ended = {
+		.mode = call->spec.retry,
+		.err = answer->err,
+		.sent = answer->sent,
+		.status = answer->status,
+		.retry_after_ms = answer->retry_after_ms,
+		.tries = call->spec.tries_before + call->tries,
+		.left_ms = call->deadline_ms > now_ms ? call->deadline_ms - now_ms : 0,
+	};
+
+	if (!answer->err && answer->status == 401)
+		return ended.tries < RETRY_MAX_TRIES && has_new_token(h, call) ? 0 : -1;
+	return retry_decide(&ended, &h->random, &delay_ms) ? (int64_t)delay_ms : -1;
+}
+
+static void delay_call(struct http *h, struct http_call *call, uint64_t delay_ms)
+{
+	call->ready_ms = clock_now_ms(h->clock) + delay_ms;
+	call_move_last(call, &h->places[PLACE_DELAYED]);
+}
+
+static void count_try_end(struct http *h, const struct http_call *call,
+			  const struct transport_answer *answer, bool again)
+{
+	pthread_mutex_lock(&h->lock);
+	h->stats.retries += again;
+	h->stats.received_bytes += answer->body.len;
+	if (!answer->err)
+		latency_add(&h->latency, call->took_ms);
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void try_done(void *arg, struct transport_answer *answer)
+{
+	struct http_call *call = arg;
+	struct http *h = call->http;
+
+	call->try = NULL;
+	h->n_running--;
+	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
+	call->processed_maybe |= retry_maybe_processed(answer->err, answer->sent, answer->status);
+
+	int64_t next_ms = next_try_in_ms(h, call, answer);
+	bool again = next_ms >= 0 && call->spec.retry != HTTP_RETRY_NEVER;
+	count_try_end(h, call, answer, again);
+	if (again)
+		delay_call(h, call, (uint64_t)next_ms);
+	else if (answer->err)
+		end_with_failure(h, call, answer, next_ms);
+	else
+		end_with_answer(h, call, answer, next_ms);
+}
+
+/* ---- the beginning of a try ---- */
+
+/* Slots that a class may fill: the last ones are kept for those before it, so
+ * that a save never waits for a slot that readahead holds. */
+static unsigned window(const struct http *h, enum http_class class)
+{
+	static const unsigned kept_eighths[] = {
+		[HTTP_CLASS_SAVE] = 0,
+		[HTTP_CLASS_USER] = 1,
+		[HTTP_CLASS_READAHEAD] = 2,
+	};
+	unsigned n = h->transport->ops->capacity(h->transport);
+
+	if (n > HTTP_MAX_RUNNING)
+		n = HTTP_MAX_RUNNING;
+	return n - n * kept_eighths[class] / 8;
+}
+
+/* Whether this call may begin a try now: the one place that decides it.  If
+ * not, *ret_wait_ms is when to ask again; NEVER: when something has ended. */
+static bool may_begin(struct http *h, const struct http_call *call, uint64_t now_ms,
+		      uint64_t *ret_wait_ms)
+{
+	*ret_wait_ms = NEVER;
+	if (h->n_running >= window(h, call->spec.class))
+		return false;
+	*ret_wait_ms = rate_wait_ms(&h->rate, now_ms);
+	return *ret_wait_ms == 0;
+}
+
+static void count_try(struct http *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->stats.tries++;
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void take_token(struct http *h, struct http_call *call)
+{
+	secret_unref(call->token);
+	call->token = secret_ref(h->token);
+	call->loads = h->loads;
+}
+
+static struct transport_request request_of(const struct http_call *call, uint64_t now_ms)
+{
+	const struct http_spec *spec = &call->spec;
+
+	return (struct transport_request){
+		.method = spec->method,
+		.target = spec->target,
+		.if_none_match = spec->if_none_match,
+		.if_match = spec->if_match,
+		.body = spec->body,
+		.body_len = spec->body_len,
+		.max_body_bytes = spec->max_body_bytes,
+		.timeout_ms = (unsigned)(call->deadline_ms - now_ms),
+		/* A PUT goes out behind its GET, on a connection that has just been
+		 * seen alive, and twice the same PUT is one. */
+		.fresh_connection = spec->method == HTTP_POST || spec->method == HTTP_DELETE,
+		.token = call->token,
+		.call_no = call->call_no,
+	};
+}
+
+static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
+{
+	take_token(h, call);
+	rate_take(&h->rate);
+	count_try(h);
+	call->tries++;
+	call->began_ms = now_ms;
+
+	struct transport_request request = request_of(call, now_ms);
+	int r = h->transport->ops->start(h->transport, &request, try_done, call, &call->try);
+	if (r < 0) {
+		end_early(h, call, r, "the request could not be set up");
+		return;
+	}
+	h->n_running++;
+	call_move_last(call, &h->places[PLACE_RUNNING]);
+}
+
+/* Begin what may begin, the most urgent first; how long until the next may. */
+static uint64_t begin_queued(struct http *h, uint64_t now_ms)
+{
+	for (enum place p = PLACE_SAVE; p <= PLACE_READAHEAD; p++) {
+		struct http_call *call;
+		uint64_t wait_ms;
+
+		while ((call = TAILQ_FIRST(&h->places[p]))) {
+			/* Who comes later must not overtake. */
+			if (!may_begin(h, call, now_ms, &wait_ms))
+				return wait_ms;
+			begin_try(h, call, now_ms);
+		}
+	}
+	return NEVER;
+}
+
+/* ---- time ---- */
+
+/* Calls whose delay is over go to the head of their queue: they are older than
+ * what is there. */
+static void end_delays(struct http *h, uint64_t now_ms)
+{
+	struct http_call *next;
+
+	for (struct http_call *c = TAILQ_FIRST(&h->places[PLACE_DELAYED]); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->ready_ms <= now_ms)
+			call_move_first(c, &h->places[c->spec.class]);
+	}
+}
+
+static void end_overdue(struct http *h, uint64_t now_ms)
+{
+	for (int p = 0; p < N_PLACES; p++) {
+		struct http_call *next;
+
+		for (struct http_call *c = TAILQ_FIRST(&h->places[p]); c; c = next) {
+			next = TAILQ_NEXT(c, link);
+			if (c->deadline_ms <= now_ms)
+				end_late(h, c);
+		}
+	}
+}
+
+/* When the next deadline or delay ends. */
+static uint64_t next_event_ms(const struct http *h)
+{
+	uint64_t at_ms = NEVER;
+	const struct http_call *c;
+
+	for (int p = 0; p < N_PLACES; p++) {
+		TAILQ_FOREACH(c, &h->places[p], link)
+		{
+			at_ms = min_u64(at_ms, c->deadline_ms);
+			if (p == PLACE_DELAYED)
+				at_ms = min_u64(at_ms, c->ready_ms);
+		}
+	}
+	return at_ms;
+}
+
+static void publish_running(struct http *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->stats.running = h->n_running;
+	pthread_mutex_unlock(&h->lock);
+}
+
+unsigned dispatch_advance(struct http *h)
+{
+	uint64_t now_ms = clock_now_ms(h->clock);
+
+	end_overdue(h, now_ms);
+	end_delays(h, now_ms);
+	uint64_t wait_ms = begin_queued(h, now_ms);
+	publish_running(h);
+
+	uint64_t at_ms = next_event_ms(h);
+	if (at_ms == NEVER)
+		return DISPATCH_IDLE_WAIT_MS;
+	wait_ms = min_u64(wait_ms, at_ms > now_ms ? at_ms - now_ms : 0);
+	return (unsigned)min_u64(wait_ms, DISPATCH_MAX_WAIT_MS);
+}
+
+/* ---- news from other threads ---- */
+
+static bool take_inbox(struct http *h)
+{
+	struct http_call *call;
+	bool any = false;
+
+	pthread_mutex_lock(&h->lock);
+	while ((call = TAILQ_FIRST(&h->inbox))) {
+		call_move_last(call, &h->places[call->spec.class]);
+		any = true;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return any;
+}
+
+static struct http_call *take_cancelled(struct http *h)
+{
+	pthread_mutex_lock(&h->lock);
+	struct http_call *call = TAILQ_FIRST(&h->cancelled);
+	if (call) {
+		TAILQ_REMOVE(&h->cancelled, call, cancel_link);
+		call->cancel_asked = false;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return call;
+}
+
+bool dispatch_take_news(struct http *h)
+{
+	bool any = take_inbox(h);
+	struct http_call *call;
+
+	/* Cancelled calls have left the inbox: each was submitted before. */
+	while ((call = take_cancelled(h))) {
+		end_early(h, call, -ECANCELED, "cancelled");
+		any = true;
+	}
+	return any;
+}
+
+void dispatch_cancel_all(struct http *h)
+{
+	struct http_call *call;
+
+	dispatch_take_news(h);
+	for (int p = 0; p < N_PLACES; p++) {
+		while ((call = TAILQ_FIRST(&h->places[p])))
+			end_early(h, call, -ECANCELED, "shutting down");
+	}
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Other threads' side of http: they leave calls and cancellations under the
+ * lock and wake the http thread, which alone touches everything else. */
+#include "http/http.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "http/core.h"
+#include "http/header.h"
+
+static void init_lists(struct http *h)
+{
+	TAILQ_INIT(&h->inbox);
+	TAILQ_INIT(&h->cancelled);
+	for (int p = 0; p < N_PLACES; p++)
+		TAILQ_INIT(&h->places[p]);
+}
+
+static bool options_are_good(const struct http_options *options)
+{
+	return options->transport && options->clock && options->token &&
+	       header_is_visible(secret_bytes(options->token), secret_len(options->token)) &&
+	       options->timeout_ms > 0 && options->timeout_ms <= HTTP_MAX_TIMEOUT_MS;
+}
+
+int http_new(const struct http_options *options, struct http **ret)
+{
+	if (!options_are_good(options))
+		return -EINVAL;
+	struct http *h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+
+	pthread_mutex_init(&h->lock, NULL);
+	init_lists(h);
+	h->transport = options->transport;
+	h->clock = options->clock;
+	h->token = secret_ref(options->token);
+	h->reload = options->reload;
+	h->timeout_ms = options->timeout_ms;
+	h->random = options->random_seed;
+	rate_init(&h->rate, options->rate_per_s, clock_now_ms(h->clock));
+	*ret = h;
+	return 0;
+}
+
+/* Any order that looks into the inbox only before data is moved can lose a
+ * wake-up: see transport.h.  Here: inbox, then wait, then data, and again. */
+void http_turn(struct http *h)
+{
+	dispatch_take_news(h);
+	unsigned wait_ms = dispatch_advance(h);
+
+	h->transport->ops->run(h->transport, wait_ms);
+}
+
+static void *thread_main(void *arg)
+{
+	struct http *h = arg;
+
+	while (!atomic_load(&h->stopping))
+		http_turn(h);
+	return NULL;
+}
+
+int http_start(struct http *h)
+{
+	sigset_t all, old;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int r = pthread_create(&h->thread, NULL, thread_main, h);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r != 0)
+		return -r;
+	pthread_setname_np(h->thread, "stacksfs-http");
+	h->started = true;
+	return 0;
+}
+
+static void stop(struct http *h)
+{
+	pthread_mutex_lock(&h->lock); /* what is submitted is either seen below or refused */
+	atomic_store(&h->stopping, true);
+	pthread_mutex_unlock(&h->lock);
+	h->transport->ops->wake(h->transport);
+	if (h->started)
+		pthread_join(h->thread, NULL);
+}
+
+void http_free(struct http *h)
+{
+	if (!h)
+		return;
+	stop(h);
+	dispatch_cancel_all(h);
+	h->transport->ops->free(h->transport);
+	secret_unref(h->token);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+/* 0 and the call is the http thread's, or why not.  *ret_call is set before it
+ * is: once it is there it may be done, and the place freed, at any time. */
+static int post(struct http *h, struct http_call *call, struct http_call **ret_call)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&h->lock);
+	if (atomic_load(&h->stopping))
+		r = -ESHUTDOWN;
+	else if (h->n_calls >= HTTP_MAX_CALLS)
+		r = -ENOMEM;
+	if (r == 0) {
+		h->n_calls++;
+		call->call_no = ++h->stats.calls;
+		if (ret_call)
+			*ret_call = call;
+		call_move_last(call, &h->inbox);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+int http_submit(struct http *h, const struct http_spec *spec, http_done_fn *done, void *arg,
+		struct http_call **ret_call)
+{
+	CLEANUP(call_freep) struct http_call *call = NULL;
+	int r = call_new(spec, &call);
+
+	if (r < 0)
+		return r;
+	call->http = h;
+	call->done = done;
+	call->arg = arg;
+	if (call->spec.timeout_ms == 0)
+		call->spec.timeout_ms = h->timeout_ms;
+	call->deadline_ms = clock_now_ms(h->clock) + call->spec.timeout_ms;
+	r = post(h, call, ret_call);
+	if (r < 0)
+		return r;
+	call = NULL;
+	h->transport->ops->wake(h->transport);
+	return 0;
+}
+
+void http_cancel(struct http *h, struct http_call *call)
+{
+	pthread_mutex_lock(&h->lock);
+	if (!call->cancel_asked) {
+		call->cancel_asked = true;
+		TAILQ_INSERT_TAIL(&h->cancelled, call, cancel_link);
+	}
+	pthread_mutex_unlock(&h->lock);
+	h->transport->ops->wake(h->transport);
+}
+
+void http_get_stats(struct http *h, struct http_stats *ret)
+{
+	static const unsigned percent[] = { 50, 90, 99 };
+	unsigned quantile_ms[ARRAY_SIZE(percent)];
+
+	pthread_mutex_lock(&h->lock);
+	*ret = h->stats;
+	ret->queued = h->n_calls > ret->running ? h->n_calls - ret->running : 0;
+	struct latency latency = h->latency;
+	pthread_mutex_unlock(&h->lock);
+
+	latency_quantiles(&latency, percent, quantile_ms, ARRAY_SIZE(percent));
+	ret->latency_p50_ms = quantile_ms[0];
+	ret->latency_p90_ms = quantile_ms[1];
+	ret->latency_p99_ms = quantile_ms[2];
+}

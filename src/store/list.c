@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* The list chain: one at a time, taken whole or not at all.
+ *
+ * Pages drift while others delete: a record can slip from the second page to
+ * the first after that was read, and be on neither.  So a stack that a new list
+ * lacks is gone only when its own GET says 404.  Some are asked; when one of
+ * them is alive, the chain is run once more, and then the list is an error. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/private.h"
+
+/* A chain that lacks stacks, while some of those are asked. */
+struct verify {
+	struct store *store;
+	struct api_list *list;
+	unsigned pending;
+	bool alive;                 /* one answered 200 */
+	struct stack_id alive_id;
+	bool failed;
+	struct api_error error;
+};
+
+static void first_page(struct store *store, const struct api_error *error)
+{
+	void (*call)(void *arg, const struct api_error *e) = store->first_page;
+
+	store->first_page = NULL;
+	if (call)
+		call(store->first_page_arg, error);
+}
+
+static void first_page_came(void *arg)
+{
+	struct store *store = arg;
+
+	monitor_enter(store->monitor);
+	first_page(store, NULL);
+	monitor_leave(store->monitor);
+}
+
+/* ---- the end of a chain ---- */
+
+static void begin_next_list(struct store *store);
+
+static void list_failed(struct store *store, const struct api_error *error)
+{
+	struct api_error kept = *error; /* waiters may start the next chain */
+
+	store->list_again = false;
+	store->list_is_refresh = false;
+	store_note_failure(store, &kept);
+	first_page(store, &kept);
+	flight_end(&store->list_flight, &kept,
+		   store->list && store_may_be_stale(store, store->list_began_ms));
+	begin_next_list(store);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct stack *const *x = a, *const *y = b;
+
+	return stack_id_compare(&(*x)->id, &(*y)->id);
+}
+
+/* New stacks are announced in the order of their ids, so that the oldest of
+ * several with one name comes first. */
+static void announce(struct store *store, struct stack **added, size_t n)
+{
+	qsort(added, n, sizeof(*added), by_id);
+	for (size_t i = 0; i < n; i++)
+		store->events.stack_added(store->events.arg, added[i]);
+}
+
+static int take_page(struct store *store, struct api_list *list, size_t page,
+		     struct stack **added, size_t *n_added)
+{
+	size_t end = page + 1 < list->n_pages ? list->pages[page + 1].first : list->n_records;
+
+	for (size_t i = list->pages[page].first; i < end; i++) {
+		struct stack *new = NULL;
+		int r = records_take(store, list->records[i], list->pages[page].began_ms, NULL,
+				     &new);
+		if (r < 0)
+			return r;
+		if (new)
+			added[(*n_added)++] = new;
+	}
+	return 0;
+}
+
+static void remove_missing(struct store *store, uint64_t began_ms)
+{
+	struct entry *e, *next;
+
+	HASH_ITER(hh, store->by_id, e, next) {
+		/* One that is newer than this chain was not there to be listed. */
+		if (e->seen_in != store->list_no && e->began_ms < began_ms)
+			records_remove(store, &e->stack);
+	}
+}
+
+static int take_records(struct store *store, struct api_list *list)
+{
+	struct stack **added = calloc(list->n_records + 1, sizeof(struct stack *));
+	size_t n_added = 0;
+	int r = 0;
+
+	if (!added)
+		return -ENOMEM;
+	for (size_t page = 0; r == 0 && page < list->n_pages; page++)
+		r = take_page(store, list, page, added, &n_added);
+	announce(store, added, n_added);
+	free(added);
+	return r;
+}
+
+static void list_taken(struct store *store, struct api_list *list)
+{
+	remove_missing(store, list->began_ms);
+	int r = take_records(store, list);
+	if (r < 0) {
+		list_failed(store, &store_no_memory);
+		return;
+	}
+	api_list_unref(store->list);
+	store->list = api_list_ref(list);
+	store->list_began_ms = list->began_ms;
+	if (store->list_is_refresh)
+		store->refresh_began_ms = list->began_ms;
+	store->list_is_refresh = false;
+	store->list_again = false;
+	store_note_success(store);
+	first_page(store, NULL);
+	flight_end(&store->list_flight, NULL, false);
+	begin_next_list(store);
+}
+
+/* ---- stacks that the list lacks ---- */
+
+static void verify_end(struct verify *v)
+{
+	struct store *store = v->store;
+	CLEANUP(api_list_unrefp) struct api_list *list = v->list;
+
+	store->verify = NULL;
+	if (v->failed) {
+		list_failed(store, &v->error);
+	} else if (!v->alive) {
+		list_taken(store, list);
+	} else if (!store->list_again) {
+		store->list_again = true;
+		store->list_flight.running = false;
+		int r = list_begin(store, store->list_flight.in_time, HTTP_CLASS_USER);
+		store->list_flight.running = true;
+		if (r < 0)
+			list_failed(store, &(struct api_error){ .err = r });
+	} else {
+		struct api_error e = { .err = -EIO };
+		char hex[STACK_ID_HEX + 1];
+
+		stack_id_format(&v->alive_id, hex);
+		snprintf(e.message, sizeof(e.message),
+			 "the list lacks stack %s, which exists: the list is not complete", hex);
+		list_failed(store, &e);
+	}
+	free(v);
+}
+
+static void verify_done(void *arg, const struct api_error *error, struct record *record,
+			const struct api_meta *meta)
+{
+	struct verify *v = arg;
+	struct store *store = v->store;
+
+	monitor_enter(store->monitor);
+	if (!error) {
+		v->alive = true;
+		if (record) {
+			v->alive_id = record->id;
+			int r = records_take(store, record, meta->began_ms, meta->etag, NULL);
+			if (r < 0)
+				error = &store_no_memory;
+		}
+	}
+	if (error && error->status != 404) {
+		v->failed = true;
+		v->error = *error;
+	}
+	if (--v->pending == 0)
+		verify_end(v);
+	monitor_leave(store->monitor);
+}
+
+/* Marks what the list has; the number of stacks that it lacks, the first few in out. */
+static size_t find_missing(struct store *store, struct api_list *list,
+			   struct stack *out[MAX_VERIFY])
+{
+	struct entry *e, *next;
+	size_t n = 0;
+
+	store->list_no++;
+	for (size_t i = 0; i < list->n_records; i++) {
+		struct stack *stack = store_find(store, &list->records[i]->id);
+		if (stack)
+			entry_of(stack)->seen_in = store->list_no;
+	}
+	HASH_ITER(hh, store->by_id, e, next) {
+		if (e->seen_in == store->list_no || e->began_ms >= list->began_ms)
+			continue;
+		if (n < MAX_VERIFY)
+			out[n] = &e->stack;
+		n++;
+	}
+	return n;
+}
+
+static void verify_begin(struct store *store, struct api_list *list, struct stack **missing,
+			 size_t n)
+{
+	struct verify *v = calloc(1, sizeof(*v));
+
+	if (!v) {
+		list_failed(store, &store_no_memory);
+		return;
+	}
+	v->store = store;
+	v->list = api_list_ref(list);
+	v->pending = 1; /* held until all are asked */
+	store->verify = v;
+	for (size_t i = 0; i < n && i < MAX_VERIFY; i++) {
+		/* No ETag: what is asked is whether it exists. */
+		int r = api_get(store->api, HTTP_CLASS_USER, &missing[i]->id, NULL, verify_done, v);
+		if (r == 0) {
+			v->pending++;
+			continue;
+		}
+		v->failed = true;
+		v->error = (struct api_error){ .err = r };
+	}
+	if (--v->pending == 0)
+		verify_end(v);
+}
+
+static void list_done(void *arg, const struct api_error *error, struct api_list *list)
+{
+	struct store *store = arg;
+	struct stack *missing[MAX_VERIFY];
+
+	monitor_enter(store->monitor);
+	if (error) {
+		list_failed(store, error);
+	} else {
+		first_page(store, NULL);
+		size_t n = find_missing(store, list, missing);
+		if (n > 0)
+			verify_begin(store, list, missing, n);
+		else
+			list_taken(store, list);
+	}
+	monitor_leave(store->monitor);
+}
+
+/* ---- its beginning ---- */
+
+int list_begin(struct store *store, bool in_time, enum http_class class)
+{
+	int r = api_list(store->api, class, store->list, first_page_came, list_done, store);
+
+	if (r < 0)
+		return r;
+	flight_begin(&store->list_flight, in_time);
+	return 0;
+}
+
+int store_start(struct store *store, void (*call)(void *arg, const struct api_error *error),
+		void *arg)
+{
+	store->first_page = call;
+	store->first_page_arg = arg;
+	return list_begin(store, false, HTTP_CLASS_USER);
+}
+
+/* ---- refresh ---- */
+
+/* A refresh wants a list that begins after it was asked for.  While an earlier
+ * chain is under way it waits in next_list. */
+int store_refresh(struct store *store, struct store_wait *w)
+{
+	if (w->satisfied & NEED_REFRESH)
+		return STORE_READY;
+	w->strict = true;
+	if (store->list_flight.running) {
+		wait_ring_add(&store->next_list, w);
+		return STORE_WAIT;
+	}
+	int r = list_begin(store, false, HTTP_CLASS_USER);
+	if (r < 0)
+		return store_fail(store, w, r);
+	store->list_is_refresh = true;
+	return flight_wait(&store->list_flight, w, false);
+}
+
+static void begin_next_list(struct store *store)
+{
+	if (wait_ring_empty(&store->next_list) || store->list_flight.running)
+		return;
+	int r = list_begin(store, false, HTTP_CLASS_USER);
+	struct api_error error = { .err = r };
+
+	store->list_is_refresh = r == 0;
+	while (!wait_ring_empty(&store->next_list)) {
+		struct store_wait *w = store->next_list.next;
+
+		store_unwait(store, w);
+		if (r == 0)
+			(void)flight_wait(&store->list_flight, w, false);
+		else
+			w->wake(w, &error);
+	}
+}
+
+void list_free(struct store *store)
+{
+	assert(!store->list_flight.running && !store->verify);
+	api_list_unref(store->list);
+}

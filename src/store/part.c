@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* systemToken and dependencies: fetched on first use, one request per object
+ * however many wait. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/private.h"
+
+#define HASH_BITS 22 /* of the content; what the files' times are moved by */
+
+static struct part *part_of(const struct stack *stack, enum store_part which)
+{
+	return entry_of(stack)->parts[which];
+}
+
+static struct part *part_make(struct stack *stack, enum store_part which)
+{
+	struct entry *e = entry_of(stack);
+
+	if (e->parts[which])
+		return e->parts[which];
+	struct part *part = calloc(1, sizeof(*part));
+	if (!part)
+		return NULL;
+	part->stack = stack;
+	part->which = which;
+	flight_init(&part->flight, e->store, which == STORE_TOKEN ? NEED_TOKEN : NEED_DEPENDENCIES);
+	e->parts[which] = part;
+	return part;
+}
+
+/* Before a refresh is old, whatever the ttl says. */
+static enum age part_age(const struct store *store, const struct part *part)
+{
+	if (!part->known || part->began_ms < store->refresh_began_ms)
+		return AGE_OLD;
+	return store_age(store, part->began_ms);
+}
+
+static bool same_blob(const struct blob *a, const struct blob *b)
+{
+	if (!a || !b)
+		return a == b;
+	return blob_len(a) == blob_len(b) && memcmp(blob_bytes(a), blob_bytes(b), blob_len(a)) == 0;
+}
+
+/* blob is taken over.  An equal content is the same version, so the blob that
+ * readers know stays. */
+static void part_take(struct store *store, struct part *part, struct blob *blob,
+		      const struct api_meta *meta)
+{
+	bool known = part->known;
+
+	part->known = true;
+	part->began_ms = meta->began_ms;
+	free(part->etag);
+	part->etag = meta->etag ? strdup(meta->etag) : NULL;
+	if (known && same_blob(part->blob, blob)) {
+		blob_unref(blob);
+		return;
+	}
+	blob_unref(part->blob);
+	part->blob = blob;
+	part->hash = blob ? (uint32_t)(blob_hash(blob) & ((1u << HASH_BITS) - 1)) : 0;
+	if (known)
+		store->events.part_changed(store->events.arg, part->stack, part->which);
+}
+
+static bool part_may_be_stale(const struct store *store, const struct part *part)
+{
+	return part->known && store_may_be_stale(store, part->began_ms);
+}
+
+/* The common end of both fetches.  blob is NULL on an error and after a 304. */
+static void part_done(struct part *part, const struct api_error *error, struct blob *blob,
+		      const struct api_meta *meta)
+{
+	struct store *store = entry_of(part->stack)->store;
+
+	monitor_enter(store->monitor);
+	bool absent = error && error->status == 404;
+
+	if (blob || absent)
+		part_take(store, part, blob, meta);
+	else if (!error)
+		part->began_ms = meta->began_ms;
+
+	if (!error || absent)
+		store_note_success(store);
+	else
+		store_note_failure(store, error);
+	flight_end(&part->flight, absent ? NULL : error, part_may_be_stale(store, part));
+	stack_unref(part->stack);
+	monitor_leave(store->monitor);
+}
+
+static void token_done(void *arg, const struct api_error *error, struct secret *token,
+		       const struct api_meta *meta)
+{
+	struct blob *blob = NULL;
+
+	if (!error && token) {
+		struct buf line = BUF_INIT(SECRET_MAX_BYTES);
+
+		if (buf_append(&line, secret_bytes(token), secret_len(token)) < 0 ||
+		    buf_puts(&line, "\n") < 0 || blob_new_secret(line.data, line.len, &blob) < 0)
+			error = &store_no_memory;
+		buf_wipe(&line);
+	}
+	part_done(arg, error, blob, meta);
+}
+
+static void dependencies_done(void *arg, const struct api_error *error, const char *text,
+			      size_t len, bool empty, const struct api_meta *meta)
+{
+	struct blob *blob = NULL;
+
+	if (!error && text && blob_new(text, len, &blob) < 0)
+		error = &store_no_memory;
+	part_done(arg, error, blob, meta);
+}
+
+static int part_begin(struct store *store, struct part *part, bool in_time)
+{
+	enum http_class class = in_time ? HTTP_CLASS_READAHEAD : HTTP_CLASS_USER;
+	const struct stack_id *id = &part->stack->id;
+	int r;
+
+	if (part->which == STORE_TOKEN)
+		r = api_get_token(store->api, class, id, part->etag, token_done, part);
+	else
+		r = api_get_dependencies(store->api, class, id, part->etag, dependencies_done, part);
+	if (r < 0)
+		return r;
+	stack_ref(part->stack);
+	flight_begin(&part->flight, in_time);
+	return 0;
+}
+
+int store_need_part(struct store *store, struct stack *stack, enum store_part which,
+		    struct store_wait *w)
+{
+	struct part *part = part_make(stack, which);
+
+	if (!part)
+		return store_fail(store, w, -ENOMEM);
+	if (w->satisfied & part->flight.answers)
+		return STORE_READY;
+
+	enum age age = part_age(store, part);
+	bool stale = part_may_be_stale(store, part);
+	if (age == AGE_OLD && part->flight.running && part->flight.in_time)
+		age = AGE_FRESH;
+	if (age == AGE_OLD && stale && store_quiet(store)) {
+		store->stale++;
+		return STORE_READY;
+	}
+	if (age != AGE_OLD)
+		store->hits++;
+	if (age == AGE_FRESH || (age == AGE_RENEW && (part->flight.running || store_quiet(store))))
+		return STORE_READY;
+
+	int r = part->flight.running ? 0 : part_begin(store, part, age == AGE_RENEW);
+	if (age == AGE_RENEW)
+		return STORE_READY;
+	if (r < 0)
+		return store_fail(store, w, r);
+	return flight_wait(&part->flight, w, stale);
+}
+
+bool store_part_known(const struct store *store, const struct stack *stack, enum store_part which)
+{
+	const struct part *part = part_of(stack, which);
+
+	return part && part_age(store, part) == AGE_FRESH;
+}
+
+struct blob *store_part_blob(const struct stack *stack, enum store_part which)
+{
+	const struct part *part = part_of(stack, which);
+
+	return part ? part->blob : NULL;
+}
+
+uint32_t store_part_hash(const struct stack *stack, enum store_part which)
+{
+	const struct part *part = part_of(stack, which);
+
+	return part ? part->hash : 0;
+}
+
+uint64_t store_part_valid_ms(const struct store *store, const struct stack *stack,
+			     enum store_part which)
+{
+	const struct part *part = part_of(stack, which);
+	uint64_t half = store_ttl_ms(store) / 2;
+
+	if (!part || !part->known)
+		return 0;
+	uint64_t age = clock_now_ms(store->clock) - part->began_ms;
+	return age < half && part->began_ms >= store->refresh_began_ms ? half - age : 0;
+}

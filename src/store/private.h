@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of store share. */
+#ifndef STORE_PRIVATE_H
+#define STORE_PRIVATE_H
+
+/* A file system must not exit because a table could not grow. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "store/store.h"
+
+#define STALE_PATIENCE_MS 3000 /* how long the first one waits before an old answer is shown */
+#define STALE_QUIET_MS 5000    /* at most: how long a failed renewal is not tried again */
+#define SINGLE_WINDOW_MS 1000  /* a second old record within it: the whole list */
+#define MAX_VERIFY 8           /* stacks asked for by id when a list lacks them */
+
+enum need {
+	NEED_LIST = 1,
+	NEED_RECORD = 2,
+	NEED_TOKEN = 4,
+	NEED_DEPENDENCIES = 8,
+	NEED_REFRESH = 16,
+};
+
+/* One request that any number of waiters share (single flight). */
+struct flight {
+	struct store *store;
+	struct store_wait waiters; /* ring */
+	struct timer patience;
+	bool running;
+	bool in_time;     /* what it renews was not yet old when it began */
+	unsigned answers; /* enum need: what its success satisfies */
+};
+
+struct part {
+	struct stack *stack;
+	enum store_part which;
+	bool known;          /* blob (or NULL for a 404) is an answer */
+	struct blob *blob;
+	uint32_t hash;
+	uint64_t began_ms;
+	char *etag;
+	struct flight flight;
+};
+
+/* What store keeps of a stack beside what it shows of it. */
+struct entry {
+	struct stack stack;
+	UT_hash_handle hh;     /* keyed by stack.id */
+	struct store *store;
+	unsigned refs;
+	unsigned seen_in;      /* number of the last list that had it */
+	uint64_t began_ms;     /* of the answer that the record is from */
+	char *etag;            /* of the record's own GET */
+	struct flight *flight; /* of the record's own GET; allocated on first use */
+	struct part *parts[STORE_N_PARTS]; /* allocated on first use */
+};
+
+static inline struct entry *entry_of(const struct stack *stack)
+{
+	return CONTAINER_OF((struct stack *)stack, struct entry, stack);
+}
+
+struct verify;
+
+struct store {
+	struct monitor *monitor;
+	struct timers *timers;
+	struct api *api;
+	const struct clock *clock;
+	struct store_events events;
+	uint64_t ttl_ms, stale_ms;
+
+	struct entry *by_id;
+	size_t n_stacks, n_servers, n_lambdas;
+
+	struct api_list *list;       /* the last whole one */
+	unsigned list_no;
+	uint64_t list_began_ms;
+	struct flight list_flight;
+	struct store_wait next_list;  /* ring: who waits for the list after the one under way */
+	bool list_is_refresh;        /* the chain under way was asked for by a refresh */
+	struct verify *verify;
+	bool list_again;             /* the chain is being repeated after pages drifted */
+	uint64_t refresh_began_ms;   /* parts that are older are old */
+
+	void (*first_page)(void *arg, const struct api_error *error);
+	void *first_page_arg;
+
+	const struct stack *single;  /* the last record asked by id; only compared, never followed */
+	uint64_t single_ms;
+
+	uint64_t quiet_until_ms;     /* until then old answers are shown without asking */
+	enum store_state state;
+	uint64_t state_since_ms;
+	struct api_error last_error;
+	uint64_t last_error_ms;
+	uint64_t hits, misses, stale;
+};
+
+enum age { AGE_FRESH, AGE_RENEW, AGE_OLD };
+
+/* flight.c */
+bool wait_ring_empty(const struct store_wait *ring);
+void wait_ring_add(struct store_wait *ring, struct store_wait *w);
+void flight_init(struct flight *f, struct store *store, unsigned answers);
+void flight_begin(struct flight *f, bool in_time);
+void flight_end(struct flight *f, const struct api_error *error, bool may_be_stale);
+int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale);
+
+/* store.c */
+extern const struct api_error store_no_memory;
+uint64_t store_ttl_ms(const struct store *store);
+enum age store_age(const struct store *store, uint64_t began_ms);
+bool store_may_be_stale(const struct store *store, uint64_t began_ms);
+bool store_error_allows_stale(const struct api_error *error);
+bool store_quiet(const struct store *store);
+void store_note_success(struct store *store);
+void store_note_failure(struct store *store, const struct api_error *error);
+int store_fail(struct store *store, struct store_wait *w, int err);
+
+/* records.c */
+
+/* Take a record from an answer that was begun at began_ms.  A stack that is new
+ * is announced by stack_added, unless ret_new asks for it instead.  -ENOMEM. */
+NODISCARD int records_take(struct store *store, struct record *record, uint64_t began_ms,
+			   const char *etag, struct stack **ret_new);
+void records_remove(struct store *store, struct stack *stack);
+
+/* list.c */
+NODISCARD int list_begin(struct store *store, bool in_time, enum http_class class);
+void list_free(struct store *store);
+
+#endif

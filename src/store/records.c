@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* The stacks that the account has, as far as we know. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/private.h"
+
+struct stack *stack_ref(struct stack *stack)
+{
+	entry_of(stack)->refs++;
+	return stack;
+}
+
+static void part_free(struct part *part)
+{
+	if (!part)
+		return;
+	assert(!part->flight.running);
+	blob_unref(part->blob);
+	free(part->etag);
+	free(part);
+}
+
+void stack_unref(struct stack *stack)
+{
+	if (!stack || --entry_of(stack)->refs > 0)
+		return;
+	struct entry *e = entry_of(stack);
+
+	for (unsigned i = 0; i < STORE_N_PARTS; i++)
+		part_free(e->parts[i]);
+	record_unref(stack->record);
+	free(e->flight);
+	free(e->etag);
+	free(e);
+}
+
+struct stack *store_find(const struct store *store, const struct stack_id *id)
+{
+	struct entry *e;
+
+	HASH_FIND(hh, store->by_id, id, sizeof(*id), e);
+	return e ? &e->stack : NULL;
+}
+
+void store_each(const struct store *store, void (*fn)(void *arg, struct stack *stack), void *arg)
+{
+	struct entry *e, *next;
+
+	HASH_ITER(hh, store->by_id, e, next)
+		fn(arg, &e->stack);
+}
+
+static void count_type(struct store *store, enum stack_type type, int by)
+{
+	if (type == STACK_SERVER)
+		store->n_servers += (size_t)by;
+	else if (type == STACK_LAMBDA)
+		store->n_lambdas += (size_t)by;
+}
+
+static struct stack *records_add(struct store *store, struct record *record)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->store = store;
+	e->refs = 1;
+	e->stack.id = record->id;
+	e->stack.record = record_ref(record);
+	HASH_ADD(hh, store->by_id, stack.id, sizeof(e->stack.id), e);
+	if (!e->hh.tbl) {
+		stack_unref(&e->stack);
+		return NULL;
+	}
+	store->n_stacks++;
+	count_type(store, record->type, 1);
+	return &e->stack;
+}
+
+static void replace_etag(struct entry *e, const char *etag)
+{
+	if (etag && e->etag && strcmp(etag, e->etag) == 0)
+		return;
+	free(e->etag);
+	e->etag = etag ? strdup(etag) : NULL;
+}
+
+static bool same_text(const struct record *a, const struct record *b)
+{
+	return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
+}
+
+/* The stack is known: its record becomes this one.  An equal text is the same
+ * version, so the record that readers know stays. */
+static void records_replace(struct store *store, struct stack *stack, struct record *record)
+{
+	if (stack->record == record || same_text(stack->record, record))
+		return;
+	CLEANUP(record_unrefp) struct record *old = stack->record;
+
+	stack->record = record_ref(record);
+	count_type(store, old->type, -1);
+	count_type(store, record->type, 1);
+	store->events.stack_changed(store->events.arg, stack, old);
+}
+
+int records_take(struct store *store, struct record *record, uint64_t began_ms, const char *etag,
+		 struct stack **ret_new)
+{
+	struct stack *stack = store_find(store, &record->id);
+	bool added = !stack;
+
+	if (added) {
+		stack = records_add(store, record);
+		if (!stack)
+			return -ENOMEM;
+	}
+	struct entry *e = entry_of(stack);
+	if (began_ms < e->began_ms)
+		return 0; /* overtaken by a newer answer */
+	e->began_ms = began_ms;
+	replace_etag(e, etag);
+
+	if (added && ret_new)
+		*ret_new = stack;
+	else if (added)
+		store->events.stack_added(store->events.arg, stack);
+	else
+		records_replace(store, stack, record);
+	return 0;
+}
+
+void records_remove(struct store *store, struct stack *stack)
+{
+	struct entry *e = entry_of(stack);
+
+	HASH_DEL(store->by_id, e);
+	store->n_stacks--;
+	count_type(store, stack->record->type, -1);
+	stack->gone = true;
+	store->events.stack_gone(store->events.arg, stack);
+	stack_unref(stack);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* store: one cached copy of each remote object, shared by all operations:
+ * how old it is, when it is asked again, and who waits for that.
+ *
+ * One list chain serves all records.  A system call says what it needs; the
+ * answer is "use what is there" or "wait", and a waiter is woken once when the
+ * request that all its fellows share has ended.
+ *
+ * Threads: every function is called inside the monitor, and every callback
+ * (wake, events) runs inside it.  Answers are taken on the http thread. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/macros.h"
+#include "base/monitor.h"
+#include "base/timer.h"
+
+struct store;
+
+/* What a stack has beside its record, each fetched on first use. */
+enum store_part { STORE_TOKEN, STORE_DEPENDENCIES, STORE_N_PARTS };
+
+/* A stack of the account.  Counted; stays valid, and says gone, after the
+ * account has lost it.  Fields are read-only outside store. */
+struct stack {
+	struct stack_id id;
+	struct record *record;    /* never NULL */
+	bool gone;
+	void *user;               /* the tree's; store never looks at it */
+};
+
+struct stack *stack_ref(struct stack *stack);
+void stack_unref(struct stack *stack); /* NULL is fine */
+DEFINE_CLEANUP(struct stack, stack_unref)
+
+/* One waiting operation.  Zeroed before first use; reused for every need of
+ * the same operation, so that what it has waited for once counts as fresh for
+ * it whatever ttl says. */
+struct store_wait {
+	struct store_wait *prev, *next; /* private */
+	unsigned satisfied;             /* private */
+	bool strict;                    /* private: an old answer will not do */
+	/* Exactly once for each need that said STORE_WAIT, unless taken out by
+	 * store_unwait.  error is NULL, or borrowed for the call; after NULL the
+	 * same need is to be asked again. */
+	void (*wake)(struct store_wait *self, const struct api_error *error);
+	const struct api_error *error;  /* set when a need fails at once; borrowed */
+};
+
+enum { STORE_READY = 0, STORE_WAIT = 1 };
+
+/* Upcalls.  stack_added comes in the order of _id for all that one list brings. */
+struct store_events {
+	void (*stack_added)(void *arg, struct stack *stack);
+	/* Its record is another one now; old is borrowed. */
+	void (*stack_changed)(void *arg, struct stack *stack, struct record *old);
+	void (*stack_gone)(void *arg, struct stack *stack);
+	void (*part_changed)(void *arg, struct stack *stack, enum store_part part);
+	void *arg;
+};
+
+struct store_options {
+	struct monitor *monitor;    /* all borrowed */
+	struct timers *timers;
+	struct api *api;
+	const struct clock *clock;
+	struct store_events events;
+	uint64_t ttl_ms;            /* 0: every operation revalidates */
+	uint64_t stale_ms;          /* how long an old answer may stand in; 0: never */
+};
+
+NODISCARD int store_new(const struct store_options *options, struct store **ret); /* -ENOMEM */
+/* No request is under way any more (http_free); nobody waits.  NULL is fine. */
+void store_free(struct store *store);
+DEFINE_CLEANUP(struct store, store_free)
+
+/* Begin the first list.  first_page is called once, inside the monitor: with
+ * NULL when the first page has come, or with the reason why it did not. */
+NODISCARD int store_start(struct store *store,
+			  void (*first_page)(void *arg, const struct api_error *error), void *arg);
+
+/* The names and all records are fresh, or as fresh as may be.  STORE_READY,
+ * STORE_WAIT, or a negative errno with w->error set. */
+NODISCARD int store_need_list(struct store *store, struct store_wait *w);
+/* The first list is whole, of whatever age: what names something without
+ * asking after it needs no more. */
+NODISCARD int store_need_names(struct store *store, struct store_wait *w);
+/* This stack's record.  -ENOENT when the stack is gone. */
+NODISCARD int store_need_record(struct store *store, struct stack *stack, struct store_wait *w);
+/* A part.  STORE_READY: see store_part_blob. */
+NODISCARD int store_need_part(struct store *store, struct stack *stack, enum store_part part,
+			      struct store_wait *w);
+/* Revalidate everything: the list now (a list that has begun before does not
+ * count), the parts when next used.  Nothing is dropped when it fails. */
+NODISCARD int store_refresh(struct store *store, struct store_wait *w);
+void store_unwait(struct store *store, struct store_wait *w);
+
+/* Whether the part is there in a state that may be shown without asking. */
+bool store_part_known(const struct store *store, const struct stack *stack, enum store_part part);
+/* What the part holds; NULL when the API said 404, or it was never asked.  Borrowed. */
+struct blob *store_part_blob(const struct stack *stack, enum store_part part);
+/* A number under 2^22 that follows the part's content. */
+uint32_t store_part_hash(const struct stack *stack, enum store_part part);
+
+/* How long the kernel may go on without asking, in ms: until the first half of
+ * the ttl is over. */
+uint64_t store_list_valid_ms(const struct store *store);
+uint64_t store_record_valid_ms(const struct store *store, const struct stack *stack);
+uint64_t store_part_valid_ms(const struct store *store, const struct stack *stack,
+			     enum store_part part);
+/* Whether the first list is whole. */
+bool store_has_list(const struct store *store);
+/* Whether what is shown is older than the ttl allows. */
+bool store_record_stale(const struct store *store, const struct stack *stack);
+
+struct stack *store_find(const struct store *store, const struct stack_id *id);
+/* Call fn for each stack, in no order. */
+void store_each(const struct store *store, void (*fn)(void *arg, struct stack *stack), void *arg);
+
+enum store_state { STORE_STATE_OK, STORE_STATE_STALE, STORE_STATE_ERROR };
+
+struct store_stats {
+	enum store_state state;
+	uint64_t since_ms;         /* how long it has been in this state */
+	uint64_t list_age_ms, list_took_ms, ttl_ms;
+	struct api_error last_error; /* .err 0: none so far */
+	uint64_t last_error_age_ms;
+	size_t stacks, servers, lambdas;
+	uint64_t hits, misses, stale;
+};
+
+void store_get_stats(const struct store *store, struct store_stats *ret);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of tree share. */
+#ifndef TREE_PRIVATE_H
+#define TREE_PRIVATE_H
+
+/* A file system must not exit because a table could not grow. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "tree/tree.h"
+
+struct root_name {
+	UT_hash_handle hh;
+	struct dir *dir;
+	struct root_name *next; /* of the same dir */
+	struct node *link; /* of an old name, once looked up */
+	bool old;
+	char name[];
+};
+
+struct node_place {
+	struct node *node;   /* NULL: free */
+	uint32_t generation; /* of the next node here */
+	uint32_t next_free;  /* index, 0: none */
+};
+
+struct tree {
+	struct tree_events events;
+	struct root_name *names;
+	struct dir **order; /* by cookie */
+	size_t n_order, cap_order;
+	uint64_t next_cookie;
+
+	struct node_place *places; /* by the lower half of a node id; [0] is not used */
+	uint32_t n_places, cap_places;
+	uint32_t free_place;
+};
+
+NODISCARD int nodes_init(struct tree *tree);
+void nodes_done(struct tree *tree);
+struct node *node_new(struct tree *tree, enum node_kind kind, struct dir *dir);
+void dir_unref(struct dir *dir);
+
+#endif

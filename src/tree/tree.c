@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* Names and listings; nodes are in node.c.
+ *
+ * Listings go by a number that each stack gets when it is added: it is the
+ * cookie of readdir, so a listing that goes on while stacks come and go neither
+ * skips nor repeats one. */
+#include "tree/tree.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tree/private.h"
+
+int tree_new(const struct tree_events *events, struct tree **ret)
+{
+	CLEANUP(tree_freep) struct tree *tree = calloc(1, sizeof(*tree));
+
+	if (!tree)
+		return -ENOMEM;
+	tree->events = *events;
+	tree->next_cookie = TREE_FIRST_COOKIE;
+	int r = nodes_init(tree);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(tree);
+	return 0;
+}
+
+static void name_free(struct tree *tree, struct root_name *name)
+{
+	struct root_name **at = &name->dir->names;
+
+	while (*at != name)
+		at = &(*at)->next;
+	*at = name->next;
+	HASH_DEL(tree->names, name);
+	if (name->link)
+		tree_detach(tree, name->link);
+	free(name);
+}
+
+void tree_free(struct tree *tree)
+{
+	if (!tree)
+		return;
+	for (size_t i = 0; i < tree->n_order; i++) {
+		struct dir *dir = tree->order[i];
+
+		while (dir->names)
+			name_free(tree, dir->names);
+		dir_unref(dir);
+	}
+	nodes_done(tree);
+	free(tree->order);
+	free(tree);
+}
+
+void dir_unref(struct dir *dir)
+{
+	if (!dir || --dir->refs > 0)
+		return;
+	stack_unref(dir->stack);
+	free(dir);
+}
+
+static struct root_name *find_name(const struct tree *tree, const char *s)
+{
+	struct root_name *name;
+
+	HASH_FIND_STR(tree->names, s, name);
+	return name;
+}
+
+struct dir *tree_find(const struct tree *tree, const char *s, bool *ret_old)
+{
+	struct root_name *name = find_name(tree, s);
+
+	if (!name)
+		return NULL;
+	*ret_old = name->old;
+	return name->dir;
+}
+
+struct node *tree_old_name(struct tree *tree, const char *s)
+{
+	struct root_name *name = find_name(tree, s);
+
+	if (!name || !name->old)
+		return NULL;
+	if (!name->link)
+		name->link = node_new(tree, NODE_OLD_NAME, name->dir);
+	return name->link;
+}
+
+/* Enter a name for dir, in the place of an old one.  -ENOMEM. */
+static int enter_name(struct tree *tree, struct dir *dir, const char *s)
+{
+	size_t size = strlen(s) + 1;
+	struct root_name *name = calloc(1, sizeof(*name) + size);
+
+	if (!name)
+		return -ENOMEM;
+	memcpy(name->name, s, size);
+	name->dir = dir;
+
+	struct root_name *before = find_name(tree, s);
+	assert(!before || before->old);
+	if (before)
+		name_free(tree, before);
+	HASH_ADD_STR(tree->names, name, name);
+	if (!name->hh.tbl) {
+		free(name);
+		return -ENOMEM;
+	}
+	name->next = dir->names;
+	dir->names = name;
+	dir->name = name->name;
+	tree->events.name_changed(tree->events.arg, s);
+	return 0;
+}
+
+/* The stack's plain name, or with its id where another stack has the plain one. */
+static void choose_name(const struct tree *tree, const struct stack *stack,
+			char out[NAME_MAX_BYTES + 1])
+{
+	const struct record *record = stack->record;
+
+	name_encode(record->name, record->name_len, &stack->id, false, out);
+	struct root_name *taken = find_name(tree, out);
+	if (taken && !taken->old && taken->dir->stack != stack)
+		name_encode(record->name, record->name_len, &stack->id, true, out);
+}
+
+static int append_order(struct tree *tree, struct dir *dir)
+{
+	if (tree->n_order == tree->cap_order) {
+		size_t cap = tree->cap_order ? tree->cap_order * 2 : 64;
+		struct dir **order = realloc(tree->order, cap * sizeof(*order));
+
+		if (!order)
+			return -ENOMEM;
+		tree->order = order;
+		tree->cap_order = cap;
+	}
+	tree->order[tree->n_order++] = dir;
+	return 0;
+}
+
+int tree_add(struct tree *tree, struct stack *stack)
+{
+	char name[NAME_MAX_BYTES + 1];
+	struct dir *dir = calloc(1, sizeof(*dir));
+
+	if (!dir)
+		return -ENOMEM;
+	dir->refs = 1;
+	dir->stack = stack_ref(stack);
+	dir->cookie = tree->next_cookie;
+	choose_name(tree, stack, name);
+
+	int r = append_order(tree, dir);
+	if (r == 0) {
+		r = enter_name(tree, dir, name);
+		if (r < 0)
+			tree->n_order--;
+	}
+	if (r < 0) {
+		dir_unref(dir);
+		return r;
+	}
+	tree->next_cookie++;
+	stack->user = dir;
+	return 0;
+}
+
+int tree_rename(struct tree *tree, struct stack *stack)
+{
+	struct dir *dir = tree_dir(stack);
+	char plain[NAME_MAX_BYTES + 1], name[NAME_MAX_BYTES + 1];
+
+	if (!dir)
+		return tree_add(tree, stack);
+	choose_name(tree, stack, plain);
+	name_encode(stack->record->name, stack->record->name_len, &stack->id, true, name);
+	/* Whether a stack carries its id stays as it is while its name does. */
+	if (strcmp(dir->name, plain) == 0 || strcmp(dir->name, name) == 0)
+		return 0;
+
+	struct root_name *old = find_name(tree, dir->name);
+	int r = enter_name(tree, dir, plain);
+	if (r < 0)
+		return r;
+	old->old = true;
+	tree->events.name_changed(tree->events.arg, old->name);
+	return 0;
+}
+
+static size_t order_index(const struct tree *tree, uint64_t cookie)
+{
+	size_t lo = 0, hi = tree->n_order;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (tree->order[mid]->cookie <= cookie)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+void tree_remove(struct tree *tree, struct stack *stack)
+{
+	struct dir *dir = tree_dir(stack);
+
+	if (!dir)
+		return;
+	for (unsigned i = 0; i < NODE_N_SLOTS; i++) {
+		if (dir->slots[i])
+			tree_detach(tree, dir->slots[i]);
+	}
+	while (dir->names) {
+		tree->events.name_changed(tree->events.arg, dir->names->name);
+		name_free(tree, dir->names);
+	}
+	dir->name = "";
+
+	size_t i = order_index(tree, dir->cookie) - 1;
+	assert(tree->order[i] == dir);
+	memmove(tree->order + i, tree->order + i + 1, (tree->n_order - i - 1) * sizeof(dir));
+	tree->n_order--;
+	stack->user = NULL;
+	dir_unref(dir);
+}
+
+struct dir *tree_after(const struct tree *tree, uint64_t cookie)
+{
+	size_t i = order_index(tree, cookie);
+
+	return i < tree->n_order ? tree->order[i] : NULL;
+}
+
+size_t tree_size(const struct tree *tree)
+{
+	return tree->n_order;
+}

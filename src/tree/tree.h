@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* tree: inodes and names: which node the kernel means, which stack a name
+ * means.  No I/O, no time.
+ *
+ * A node is what the kernel holds under a node id that is never given out
+ * again; a stack's config.json is a slot that points to a node.  When somebody
+ * still reads a version that was replaced, the old node is detached from its
+ * slot and keeps that version, and the path gets a new node.  st_ino does not
+ * follow the node but the role, so it is the same on every mount.
+ *
+ * Threads: inside the monitor only. */
+#ifndef TREE_TREE_H
+#define TREE_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/macros.h"
+#include "store/store.h"
+#include "tree/name.h"
+
+enum node_kind {
+	/* one each, with fixed node ids */
+	NODE_ROOT,
+	NODE_CONTROL, /* .stacksfs */
+	NODE_STATUS,
+	NODE_ERRORS,
+	NODE_REFRESH,
+	NODE_README,
+	NODE_BY_ID,
+	NODE_N_FIXED,
+
+	/* the slots of a stack */
+	NODE_STACK = NODE_N_FIXED, /* its directory */
+	NODE_CONFIG,
+	NODE_DEPENDENCIES,
+	NODE_TOKEN,
+	NODE_ID_LINK, /* by-id/<_id> */
+	NODE_END_SLOTS,
+
+	NODE_OLD_NAME = NODE_END_SLOTS, /* a symlink in the root: the stack's name before */
+};
+
+#define NODE_N_SLOTS (NODE_END_SLOTS - NODE_STACK)
+
+struct dir;
+struct root_name;
+
+struct node {
+	uint64_t id;            /* the kernel's name for it */
+	enum node_kind kind;
+	bool detached;          /* no path leads here any more */
+	unsigned opens;         /* handles; counted by node_open and node_close */
+	uint64_t lookups;       /* references the kernel holds */
+	struct dir *dir;        /* NULL for the fixed ones; holds a reference */
+	/* The version that the kernel was last told of, and that open handles read. */
+	struct record *record;  /* NODE_CONFIG: holds a reference, or NULL */
+	struct blob *blob;      /* NODE_TOKEN, NODE_DEPENDENCIES: likewise */
+	bool pages_valid;       /* pages that the kernel keeps are of this version */
+	/* Directories: until when a cached listing may be kept (the entries it
+	 * gave out are valid); on the clock's scale. */
+	uint64_t listed_until_ms;
+};
+
+struct dir {
+	struct stack *stack;    /* holds a reference */
+	const char *name;       /* its path component */
+	uint64_t cookie;        /* its place in listings; grows, never reused */
+	struct node *slots[NODE_N_SLOTS]; /* see tree_slot */
+	struct root_name *names; /* private from here on */
+	unsigned refs;
+};
+
+struct tree;
+
+struct tree_events {
+	/* name means something else now, or nothing, or something at last. */
+	void (*name_changed)(void *arg, const char *name);
+	/* node is no longer what its path leads to; it may be in use. */
+	void (*detached)(void *arg, struct node *node);
+	void *arg;
+};
+
+NODISCARD int tree_new(const struct tree_events *events, struct tree **ret); /* -ENOMEM */
+void tree_free(struct tree *tree); /* whatever the kernel holds; NULL is fine */
+DEFINE_CLEANUP(struct tree, tree_free)
+
+/* ---- stacks ---- */
+
+/* Give the stack a directory, in stack->user.  Where its plain name is taken
+ * it gets "name~<_id>", and keeps that.  -ENOMEM. */
+NODISCARD int tree_add(struct tree *tree, struct stack *stack);
+/* Its record has another name: the directory follows it, and the old name stays
+ * as an unlisted symlink until another stack needs it.  -ENOMEM. */
+NODISCARD int tree_rename(struct tree *tree, struct stack *stack);
+/* Its directory, and all in it, is detached. */
+void tree_remove(struct tree *tree, struct stack *stack);
+
+static inline struct dir *tree_dir(const struct stack *stack)
+{
+	return stack->user;
+}
+
+/* The stack's directory, or an old name's; NULL when the name means nothing. */
+struct dir *tree_find(const struct tree *tree, const char *name, bool *ret_old);
+
+/* The first stack whose cookie is greater; NULL at the end.  Cookies begin at
+ * TREE_FIRST_COOKIE. */
+struct dir *tree_after(const struct tree *tree, uint64_t cookie);
+#define TREE_FIRST_COOKIE 16
+size_t tree_size(const struct tree *tree);
+
+/* ---- nodes ---- */
+
+/* NULL when the kernel names what we do not have. */
+struct node *tree_node(const struct tree *tree, uint64_t id);
+struct node *tree_fixed(const struct tree *tree, enum node_kind kind);
+/* The node of a slot, made when there is none.  NULL: no memory. */
+struct node *tree_slot(struct tree *tree, struct dir *dir, enum node_kind kind);
+/* The same without making one: NULL also when there is none. */
+struct node *tree_peek(const struct dir *dir, enum node_kind kind);
+/* The symlink node of an old name.  NULL: no memory, or no such old name. */
+struct node *tree_old_name(struct tree *tree, const char *name);
+/* The path gets a new node when it is next looked up. */
+void tree_detach(struct tree *tree, struct node *node);
+
+void tree_looked_up(struct node *node);
+void tree_forget(struct tree *tree, struct node *node, uint64_t n);
+void tree_open(struct node *node);
+void tree_close(struct tree *tree, struct node *node);
+
+/* st_ino: from the _id and the role, equal on every mount of the account; in
+ * one stack token < dependencies < config.json. */
+uint64_t tree_ino(const struct node *node);
+uint64_t tree_stack_ino(const struct stack *stack, enum node_kind kind);
+
+#endif

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+""".stacksfs: how the mount is, what went wrong, and the stacks by their _id."""
+import errno
+import json
+import os
+import stat
+import time
+
+import pytest
+from account import DEPENDENCIES, LIST, TOKEN, stack, stack_id
+from mount import SLOWER, output_of, run
+
+MEMBERS = {
+    "version": str, "source": str, "mountpoint": str, "pid": int, "uptime_s": (int, float),
+    "api": dict, "stacks": dict, "cache": dict, "requests": dict, "http": dict, "scratch": dict,
+    "errors": int,
+}
+PARTS = {
+    "api": {"state", "since_s", "list_age_s", "list_took_ms", "ttl_s", "last_error"},
+    "stacks": {"total", "server", "lambda", "other"},
+    "cache": {"hits", "misses", "stale"},
+    "requests": {"list", "record", "token", "dependencies"},
+    "scratch": {"bytes", "limit"},
+}
+ERROR_MEMBERS = {"time", "path", "op", "errno", "status", "code", "message", "field", "request"}
+
+
+@pytest.fixture
+def api(account):
+    api = account()
+    api.add_stack(stack("one", 1))
+    api.add_stack(stack("two", 2))
+    return api
+
+
+def test_status_has_its_members(account, mount):
+    api = account(stacks=20)
+    types = [record.type for record in api.records()]
+    mnt = mount(api, ttl=77)
+    output_of("cat */config.json", cwd=mnt.path)
+    status = mnt.status()
+    assert {name: isinstance(status.get(name), kind) for name, kind in MEMBERS.items()} == {
+        name: True for name in MEMBERS}
+    for part, members in PARTS.items():
+        assert members <= set(status[part]), part
+    assert status["mountpoint"] == str(mnt.path)
+    assert status["source"].startswith(api.url)
+    assert status["pid"] == mnt.pid
+    assert 0 <= status["uptime_s"] < 60
+    assert status["api"]["state"] == "ok"
+    assert status["api"]["ttl_s"] == 77
+    assert status["api"]["last_error"] in (None, "")
+    assert status["stacks"] == {"total": 20, "server": types.count("server"),
+                                "lambda": types.count("lambda"), "other": 0}
+    assert status["requests"]["list"] == {"200": 1}
+    assert status["errors"] == 0
+    api.expect(list=1)
+
+
+def test_status_counts_requests_by_endpoint_and_status(api, mount):
+    mnt = mount(api)
+    mnt.read("one", "systemToken"), mnt.read("one", "dependencies"), mnt.read("two", "dependencies")
+    api.fault(kind="status", status=403, path=TOKEN)
+    with pytest.raises(PermissionError):
+        mnt.read("two", "systemToken")
+    requests = mnt.status()["requests"]
+    assert requests["list"] == {"200": 1}
+    assert requests["token"] == {"200": 1, "403": 1}
+    assert requests["dependencies"] == {"200": 2}
+    assert requests["record"] == {}
+    assert mnt.status()["errors"] == 1
+    api.expect(list=1, token=2, dependencies=2)
+
+
+def test_hits_and_misses(api, mount):
+    mnt = mount(api)
+    before = mnt.status()["cache"]
+    mnt.read("one", "systemToken")
+    after = mnt.status()["cache"]
+    assert after["misses"] > before["misses"]
+    for _ in range(3):
+        mnt.read("one", "systemToken")
+    assert mnt.status()["cache"]["misses"] == after["misses"]
+    api.expect(list=1, token=1)
+
+
+def test_status_is_a_snapshot_for_each_open(api, mount):
+    mnt = mount(api)
+    path = mnt / ".stacksfs" / "status"
+    with open(path, "rb", buffering=0) as first:
+        start = first.read(20)
+        for _ in range(30):
+            mnt.read("one", "dependencies")
+            os.stat(path)
+        mnt.refresh()
+        rest = first.read(1_000_000)
+        old = json.loads(start + rest)
+        assert old["requests"]["list"] == {"200": 1}
+        first.seek(0)
+        assert first.read(1_000_000) == start + rest
+    assert mnt.status()["requests"]["list"] == {"200": 2}
+    api.expect(list=2, dependencies=2)
+
+
+def test_programs_read_status(api, mount):
+    mnt = mount(api)
+    assert output_of("jq -r .api.state .stacksfs/status", cwd=mnt.path) == "ok\n"
+    assert output_of("cat .stacksfs/status | jq -r .stacks.total", cwd=mnt.path) == "2\n"
+    assert output_of("cp .stacksfs/status ../copy && jq -r .errors ../copy", cwd=mnt.path) == "0\n"
+    assert output_of("head -c 1 .stacksfs/status", cwd=mnt.path) == "{"
+    assert json.loads(output_of(["tail", "-n", "100", mnt / ".stacksfs" / "status"]))
+    api.expect(list=1)
+
+
+def test_an_error_leaves_a_line(api, mount):
+    mnt = mount(api)
+    assert mnt.errors() == []
+    api.fault(kind="status", status=422, path=DEPENDENCIES,
+              body='{"errors":[{"code":"invalid_ref","message":"There is no such.","field":"_id"}]}')
+    with pytest.raises(OSError) as refused:
+        mnt.read("one", "dependencies")
+    assert refused.value.errno == errno.EBADMSG
+    line, = mnt.errors()
+    assert set(line) >= ERROR_MEMBERS
+    assert line["path"].lstrip("/") == "one/dependencies"
+    assert line["errno"] == "EBADMSG"
+    assert line["status"] == 422
+    assert line["code"] == "invalid_ref"
+    assert "There is no such." in line["message"]
+    assert line["field"] == "_id"
+    assert line["time"].endswith("Z") and line["time"][:2] == "20"
+    assert line["op"] and line["request"]
+    assert "invalid_ref" in mnt.log() or "There is no such." in mnt.log()
+    api.expect(list=1, dependencies=1)
+
+
+def test_a_code_that_is_a_number(api, mount):
+    mnt = mount(api)
+    api.fault(kind="status", status=400, path=DEPENDENCIES,
+              body='{"errors":[{"code":500,"message":"From above."}]}')
+    with pytest.raises(OSError):
+        mnt.read("one", "dependencies")
+    line, = mnt.errors()
+    assert str(line["code"]) == "500"
+    assert "From above." in line["message"]
+    api.expect(list=1, dependencies=1)
+
+
+def test_the_other_form_of_a_401(api, mount):
+    mnt = mount(api)
+    api.fault(kind="status", status=401, path=DEPENDENCIES,
+              body='{"message":"Bearer Authentication Failed"}')
+    with pytest.raises(PermissionError):
+        mnt.read("one", "dependencies")
+    line, = mnt.errors()
+    assert (line["errno"], line["status"]) == ("EACCES", 401)
+    assert "Bearer Authentication Failed" in line["message"]
+    api.expect(list=1, dependencies=2)
+
+
+def test_errors_are_in_order_and_bounded(api, mount):
+    mnt = mount(api, rate=0)
+    api.fault(kind="status", status=403, path="*/systemToken")
+    api.fault(kind="status", status=404, path=DEPENDENCIES)
+    for _ in range(3):
+        run(["cat", mnt / "one" / "systemToken"])
+    lines = mnt.errors()
+    assert len(lines) >= 1
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    for _ in range(600):
+        try:
+            os.stat(mnt / "two" / "systemToken")
+        except OSError:
+            pass
+    assert os.stat(mnt / ".stacksfs" / "errors").st_size < 1 << 20
+    assert len(mnt.errors()) <= 1000
+    api.expect(**api.counts())
+
+
+def test_no_error_where_there_is_none(api, mount):
+    mnt = mount(api)
+    for parts in (["none"], ["one", "none"], [".stacksfs", "none"]):
+        assert not os.path.lexists(mnt.path.joinpath(*parts))
+    assert mnt.errors() == []
+    assert mnt.status()["errors"] == 0
+    api.expect(list=1)
+
+
+def test_by_id(account, mount):
+    api = account(stacks=10)
+    directories = api.directories()
+    mnt = mount(api)
+    by_id = mnt / ".stacksfs" / "by-id"
+    assert mnt.names(".stacksfs", "by-id") == sorted(r.id for r in directories.values())
+    for name, record in directories.items():
+        assert os.readlink(by_id / record.id) == f"../../{name}"
+        assert (by_id / record.id / "config.json").read_bytes() == record.config
+    assert not os.path.lexists(by_id / stack_id(99))
+    assert not os.path.lexists(by_id / "nonsense")
+    api.expect(list=1)
+
+
+def test_by_id_follows_a_rename(api, mount):
+    mnt = mount(api)
+    link = mnt / ".stacksfs" / "by-id" / stack_id(1)
+    assert os.readlink(link) == "../../one"
+    api.patch_stack(stack_id(1), {"name": "a/b"})
+    mnt.refresh()
+    assert os.readlink(link) == "../../a%2Fb"
+    assert (link / "config.json").read_bytes() == api.records()[0].config
+    api.delete_stack(stack_id(1))
+    mnt.refresh()
+    assert mnt.names(".stacksfs", "by-id") == [stack_id(2)]
+    assert not os.path.lexists(link)
+    api.expect(list=3, record=1)
+
+
+def test_readme(api, mount):
+    mnt = mount(api)
+    text = mnt.read(".stacksfs", "README").decode("utf-8")
+    for word in ("config.json", "systemToken", "dependencies", "refresh", "status", "errors"):
+        assert word in text
+    assert text.endswith("\n")
+    assert max(map(len, text.splitlines())) <= 100
+    api.expect(list=1)
+
+
+def test_refresh_waits_until_it_is_done(api, mount):
+    mnt = mount(api)
+    api.fault(kind="delay", delay_ms=600, path=LIST)
+    began = time.monotonic()
+    mnt.refresh()
+    assert time.monotonic() - began > 0.55
+    assert api.statuses("list") == [200, 200]
+    api.expect(list=2)
+
+
+def test_refresh_in_the_ways_of_the_shell(api, mount):
+    mnt = mount(api)
+    for command in ("echo > refresh", "echo now >> refresh", "printf x > refresh",
+                    "echo 1 | tee refresh"):
+        api.clear_log()
+        done = run(command, cwd=mnt / ".stacksfs")
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert api.counts()["list"] >= 1, command
+    api.expect(list=1)
+
+
+def test_refreshes_at_the_same_time_share_the_work(api, mount):
+    mnt = mount(api)
+    api.fault(kind="delay", delay_ms=500, path=LIST)
+    done = run("for i in 1 2 3 4 5 6; do echo > refresh & done; wait", cwd=mnt / ".stacksfs")
+    assert done.returncode == 0
+    assert api.counts()["list"] <= 1 + 2, "one under way, and one for those who came later"
+    api.expect(**api.counts())
+
+
+def test_kinds_and_modes(api, mount):
+    mnt = mount(api)
+    control = mnt / ".stacksfs"
+    assert stat.S_ISDIR(os.lstat(control / "by-id").st_mode)
+    for name in ("status", "errors", "README", "refresh"):
+        assert stat.S_ISREG(os.lstat(control / name).st_mode)
+    assert stat.S_IMODE(os.lstat(control / "errors").st_mode) & 0o077 == 0
+    assert os.access(control / "refresh", os.W_OK)
+    assert len({os.lstat(control / name).st_ino for name in os.listdir(control)}) == len(
+        os.listdir(control))
+    output_of(["ls", "-laR", control])
+    api.expect(list=1)
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_the_state_of_the_api(api, mount):
+    mnt = mount(api, ttl=1, timeout=1)
+    mnt.config("one")
+    assert mnt.status()["api"]["state"] == "ok"
+    api.fault(kind="status", status=500)
+    run(["cat", mnt / ".stacksfs" / "status"])
+    mnt.cli("refresh", mnt.path)
+    failing = mnt.status()["api"]
+    assert failing["state"] in ("stale", "error")
+    assert failing["last_error"]
+    assert failing["since_s"] < 10 * SLOWER
+    api.clear_faults()
+    deadline = time.monotonic() + 15 * SLOWER
+    while mnt.cli("refresh", mnt.path).returncode and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert mnt.status()["api"]["state"] == "ok"

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_account.h"
+
+#define TTL 30000
+#define STALE 3600000
+
+/* One operation that waits. */
+struct waiter {
+	struct store_wait wait;
+	unsigned woken;
+	int err;
+};
+
+static struct {
+	unsigned added, changed, gone, part_changed;
+} seen;
+
+static void on_added(void *arg, struct stack *stack)
+{
+	seen.added++;
+}
+
+static void on_changed(void *arg, struct stack *stack, struct record *old)
+{
+	seen.changed++;
+}
+
+static void on_gone(void *arg, struct stack *stack)
+{
+	seen.gone++;
+}
+
+static void on_part(void *arg, struct stack *stack, enum store_part part)
+{
+	seen.part_changed++;
+}
+
+static void woken(struct store_wait *wait, const struct api_error *error)
+{
+	struct waiter *w = (struct waiter *)wait;
+
+	w->woken++;
+	w->err = error ? error->err : 0;
+}
+
+static struct waiter waiter(void)
+{
+	return (struct waiter){ .wait = { .wake = woken } };
+}
+
+/* Each test ends it itself, while those that still wait are in scope. */
+static struct fake_account a;
+
+static int setup_with(uint64_t ttl_ms, uint64_t stale_ms)
+{
+	const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
+
+	memset(&seen, 0, sizeof(seen));
+	fake_account_init(&a, &events, ttl_ms, stale_ms);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(TTL, STALE);
+}
+
+static int setup_never_fresh(void **state)
+{
+	return setup_with(0, STALE);
+}
+
+static int need_list(struct waiter *w)
+{
+	monitor_enter(a.monitor);
+	int r = store_need_list(a.store, &w->wait);
+	monitor_leave(a.monitor);
+	return r;
+}
+
+static struct stack *stack_of(unsigned id)
+{
+	const struct stack_id stack_id = fake_id(id);
+
+	return store_find(a.store, &stack_id);
+}
+
+static int need_record(unsigned id, struct waiter *w)
+{
+	monitor_enter(a.monitor);
+	int r = store_need_record(a.store, stack_of(id), &w->wait);
+	monitor_leave(a.monitor);
+	return r;
+}
+
+static int need_token(unsigned id, struct waiter *w)
+{
+	monitor_enter(a.monitor);
+	int r = store_need_part(a.store, stack_of(id), STORE_TOKEN, &w->wait);
+	monitor_leave(a.monitor);
+	return r;
+}
+
+static int refresh(struct waiter *w)
+{
+	monitor_enter(a.monitor);
+	int r = store_refresh(a.store, &w->wait);
+	monitor_leave(a.monitor);
+	return r;
+}
+
+static void list_two(void)
+{
+	fake_account_start(&a);
+	fake_account_answer(&a, 0, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", "")));
+	assert_int_equal(seen.added, 2);
+}
+
+/* Two pages, so that one old record is asked for by its id. */
+static void list_two_pages(void)
+{
+	fake_account_start(&a);
+	fake_account_page(&a, 0, fake_list(1, fake_record(1, "one", "")), "/v1/stacks?page=2");
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(2, "two", "")));
+	assert_int_equal(seen.added, 2);
+}
+
+static void test_one_list_serves_all(void **state)
+{
+	struct waiter w[40];
+
+	fake_account_start(&a);
+	for (unsigned i = 0; i < 40; i++) {
+		w[i] = waiter();
+		assert_int_equal(need_list(&w[i]), STORE_WAIT);
+	}
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "one", "")));
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(w[i].woken, 1);
+	struct waiter later = waiter();
+	assert_int_equal(need_list(&later), STORE_READY);
+	assert_int_equal(need_record(1, &later), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), 1);
+	fake_account_done(&a);
+}
+
+static void test_second_half_renews_in_the_background(void **state)
+{
+	list_two();
+	fake_account_advance(&a, TTL / 2);
+	for (unsigned i = 0; i < 3; i++) {
+		struct waiter w = waiter();
+		assert_int_equal(need_list(&w), STORE_READY);
+		assert_int_equal(need_record(2, &w), STORE_READY);
+	}
+	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_done(&a);
+}
+
+static void test_renewal_in_time_lets_the_old_stand(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two();
+	fake_account_advance(&a, TTL - 1000);
+	assert_int_equal(need_list(&w), STORE_READY);
+	fake_account_advance(&a, 5000); /* past the ttl, the renewal still under way */
+	struct waiter late = waiter();
+	assert_int_equal(need_list(&late), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_done(&a);
+}
+
+static void test_old_waits(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_answer(&a, 1, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(2, "new", "")));
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	assert_int_equal(seen.changed, 1);
+	assert_int_equal(need_list(&w), STORE_READY);
+	fake_account_done(&a);
+}
+
+static void test_equal_text_is_the_same_version(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two();
+	const struct record *before = stack_of(1)->record;
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", "")));
+	assert_ptr_equal(stack_of(1)->record, before);
+	assert_int_equal(seen.changed, 0);
+	fake_account_done(&a);
+}
+
+static void test_one_old_record_is_one_request(void **state)
+{
+	struct waiter w = waiter(), second = waiter();
+
+	list_two_pages();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_record(2, &w), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), 3);
+	assert_string_equal(fake_account_target(&a, 2), "/v1/stacks/600000000000000000000002");
+
+	/* A second one within a second: the list. */
+	assert_int_equal(need_record(1, &second), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), 4);
+	assert_string_equal(fake_account_target(&a, 3), "/v1/stacks");
+
+	fake_account_answer(&a, 2, 200, fake_record(2, "renamed", ""));
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(seen.changed, 1);
+	assert_int_equal(second.woken, 0);
+	fake_account_done(&a);
+}
+
+static void test_list_of_one_page_is_asked_whole(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_record(1, &w), STORE_WAIT);
+	assert_string_equal(fake_account_target(&a, 1), "/v1/stacks");
+	fake_account_done(&a);
+}
+
+static void test_record_404_is_gone(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two_pages();
+	struct stack *stack = stack_ref(stack_of(2));
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_record(2, &w), STORE_WAIT);
+	fake_account_answer(&a, 2, 404, "{\"errors\":[{\"message\":\"no\"}]}");
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(seen.gone, 1);
+	assert_true(stack->gone);
+	monitor_enter(a.monitor);
+	assert_int_equal(store_need_record(a.store, stack, &w.wait), -ENOENT);
+	stack_unref(stack);
+	monitor_leave(a.monitor);
+	fake_account_done(&a);
+}
+
+static void old_list_lacks_one(struct waiter *w)
+{
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", "")));
+	assert_int_equal(w->woken, 0);
+	assert_int_equal(fake_account_tries(&a), 3);
+	assert_string_equal(fake_account_target(&a, 2), "/v1/stacks/600000000000000000000002");
+}
+
+static void test_missing_one_is_gone_when_its_own_get_says_so(void **state)
+{
+	struct waiter w = waiter();
+
+	old_list_lacks_one(&w);
+	fake_account_answer(&a, 2, 404, "{\"errors\":[{\"message\":\"no\"}]}");
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	assert_int_equal(seen.gone, 1);
+	assert_null(stack_of(2));
+	fake_account_done(&a);
+}
+
+static void test_missing_one_that_lives_makes_the_list_an_error(void **state)
+{
+	struct waiter w = waiter();
+
+	old_list_lacks_one(&w);
+	fake_account_answer(&a, 2, 200, fake_record(2, "two", ""));
+	assert_int_equal(w.woken, 0); /* the chain is run once more */
+	assert_int_equal(fake_account_tries(&a), 4);
+	fake_account_answer(&a, 3, 200, fake_list(1, fake_record(1, "one", "")));
+	/* The record just asked for began after this chain did, or at once with
+	 * it: it is not missed for being newer. */
+	fake_account_advance(&a, 0);
+	assert_int_equal(seen.gone, 0);
+	assert_non_null(stack_of(2));
+	fake_account_done(&a);
+}
+
+static void test_drifted_pages_settle(void **state)
+{
+	struct waiter w = waiter();
+
+	old_list_lacks_one(&w);
+	fake_account_answer(&a, 2, 200, fake_record(2, "two", ""));
+	fake_account_answer(&a, 3, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", "")));
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	fake_account_done(&a);
+}
+
+static void test_204_does_not_empty_the_account(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_answer(&a, 1, 204, "");
+	assert_int_equal(fake_account_tries(&a), 4); /* both are asked */
+	fake_account_answer(&a, 2, 200, fake_record(1, "one", ""));
+	fake_account_answer(&a, 3, 200, fake_record(2, "two", ""));
+	fake_account_advance(&a, 1);
+	assert_int_equal(seen.gone, 0);
+	fake_account_done(&a);
+}
+
+static void test_overtaken_answer_is_dropped(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two_pages();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_record(1, &w), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), 3); /* try 2 begins first */
+	fake_account_advance(&a, 100);
+	assert_int_equal(need_list(&v), STORE_WAIT); /* try 3 begins later, ends first */
+	fake_account_page(&a, 3, fake_list(1, fake_record(1, "newer", "")), "/v1/stacks?page=2");
+	fake_account_answer(&a, 4, 200, fake_list(1, fake_record(2, "two", "")));
+	assert_memory_equal(stack_of(1)->record->name, "newer", 6);
+	fake_account_answer(&a, 2, 200, fake_record(1, "older", ""));
+	assert_memory_equal(stack_of(1)->record->name, "newer", 6);
+	assert_int_equal(w.woken, 1);
+	fake_account_done(&a);
+}
+
+static void test_token_is_one_request_for_all(void **state)
+{
+	struct waiter w[40];
+
+	list_two();
+	for (unsigned i = 0; i < 40; i++) {
+		w[i] = waiter();
+		assert_int_equal(need_token(1, &w[i]), STORE_WAIT);
+	}
+	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(w[i].woken, 1);
+	assert_string_equal(blob_bytes(store_part_blob(stack_of(1), STORE_TOKEN)), "abc\n");
+	fake_account_done(&a);
+}
+
+static void test_token_404_is_absence_and_500_is_not(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 1, 404, "");
+	assert_int_equal(w.err, 0);
+	assert_int_equal(need_token(1, &w), STORE_READY);
+	assert_null(store_part_blob(stack_of(1), STORE_TOKEN));
+
+	assert_int_equal(need_token(2, &v), STORE_WAIT);
+	fake_account_fail(&a, 500);
+	assert_int_equal(v.woken, 1);
+	assert_int_equal(v.err, -EIO);
+	struct waiter again = waiter();
+	assert_int_equal(need_token(2, &again), STORE_WAIT);
+	fake_account_done(&a);
+}
+
+static void test_changed_token_is_told(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	uint32_t before = store_part_hash(stack_of(1), STORE_TOKEN);
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_token(1, &v), STORE_WAIT);
+	fake_account_answer(&a, 2, 200, "{\"systemToken\":\"abd\"}");
+	assert_int_equal(seen.part_changed, 1);
+	assert_int_not_equal(store_part_hash(stack_of(1), STORE_TOKEN), before);
+	fake_account_done(&a);
+}
+
+static void test_old_is_shown_when_the_api_fails(void **state)
+{
+	struct waiter w = waiter();
+	struct store_stats stats;
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_fail(&a, 503);
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	store_get_stats(a.store, &stats);
+	assert_int_equal(stats.state, STORE_STATE_STALE);
+	assert_true(store_record_stale(a.store, stack_of(1)));
+	fake_account_done(&a);
+}
+
+static void test_patience_ends_after_three_seconds(void **state)
+{
+	struct waiter w = waiter(), next = waiter();
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_advance(&a, 2999);
+	assert_int_equal(w.woken, 0);
+	fake_account_advance(&a, 1);
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	/* Only the first one waits. */
+	assert_int_equal(need_list(&next), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_done(&a);
+}
+
+static void test_nothing_old_after_401_or_too_long(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_answer(&a, 1, 401, "{\"message\":\"Bearer Authentication Failed\"}");
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, -EACCES);
+
+	fake_account_advance(&a, TTL + STALE);
+	assert_int_equal(need_list(&v), STORE_WAIT);
+	fake_account_fail(&a, 503);
+	assert_int_equal(v.woken, 1);
+	assert_int_equal(v.err, -EIO);
+	fake_account_done(&a);
+}
+
+static void test_refresh_wants_a_list_that_begins_after_it(void **state)
+{
+	struct waiter w = waiter(), r = waiter(), t = waiter();
+	const char *list = fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
+
+	list_two();
+	assert_int_equal(need_token(1, &t), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	fake_account_advance(&a, TTL / 2);
+	assert_int_equal(need_list(&w), STORE_READY); /* begins try 2 */
+	fake_account_advance(&a, 10);
+	assert_int_equal(refresh(&r), STORE_WAIT);
+	fake_account_answer(&a, 2, 200, list);
+	assert_int_equal(r.woken, 0);
+	assert_int_equal(fake_account_tries(&a), 4);
+	fake_account_answer(&a, 3, 200, list);
+	assert_int_equal(r.woken, 1);
+	assert_int_equal(r.err, 0);
+	assert_int_equal(refresh(&r), STORE_READY);
+
+	/* What was fetched before is asked again when it is used. */
+	struct waiter after = waiter();
+	assert_int_equal(need_token(1, &after), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), 5);
+	fake_account_done(&a);
+}
+
+static void test_failed_refresh_says_so_and_keeps_all(void **state)
+{
+	struct waiter r = waiter(), t = waiter(), w = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &t), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	assert_int_equal(refresh(&r), STORE_WAIT);
+	fake_account_advance(&a, 3000); /* no patience for an old answer here */
+	assert_int_equal(r.woken, 0);
+	fake_account_fail(&a, 503);
+	assert_int_equal(r.woken, 1);
+	assert_int_equal(r.err, -EIO);
+	assert_int_equal(need_list(&w), STORE_READY);
+	assert_int_equal(need_token(1, &w), STORE_READY);
+	fake_account_done(&a);
+}
+
+static void test_etag_renews(void **state)
+{
+	struct waiter w = waiter();
+	const char *list = fake_list(1, fake_record(1, "one", ""));
+
+	fake_account_start(&a);
+	fake_account_etag(&a, 0, 200, list, "\"v1\"");
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), 2);
+	assert_string_equal(fake_transport_try(a.transport, 1)->request.if_none_match, "\"v1\"");
+	fake_account_answer(&a, 1, 304, "");
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	struct waiter v = waiter();
+	assert_int_equal(need_list(&v), STORE_READY);
+	assert_int_equal(seen.changed + seen.gone, 0);
+	fake_account_done(&a);
+}
+
+static void test_ttl_0_asks_once_for_each_operation(void **state)
+{
+	struct waiter w = waiter();
+
+	fake_account_start(&a);
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "one", "")));
+	fake_account_advance(&a, 1);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", "")));
+	assert_int_equal(w.woken, 1);
+	fake_account_advance(&a, 1);
+	/* The same operation goes on with what it has waited for. */
+	assert_int_equal(need_list(&w), STORE_READY);
+	assert_int_equal(need_record(1, &w), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_done(&a);
+}
+
+static void test_unwait(void **state)
+{
+	struct waiter w = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	monitor_enter(a.monitor);
+	store_unwait(a.store, &w.wait);
+	monitor_leave(a.monitor);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	assert_int_equal(w.woken, 0);
+	assert_int_equal(need_token(1, &w), STORE_READY); /* it was not for nothing */
+	fake_account_done(&a);
+}
+
+#define TEST(f) cmocka_unit_test_setup(f, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_one_list_serves_all),
+		TEST(test_second_half_renews_in_the_background),
+		TEST(test_renewal_in_time_lets_the_old_stand),
+		TEST(test_old_waits),
+		TEST(test_equal_text_is_the_same_version),
+		TEST(test_one_old_record_is_one_request),
+		TEST(test_list_of_one_page_is_asked_whole),
+		TEST(test_record_404_is_gone),
+		TEST(test_missing_one_is_gone_when_its_own_get_says_so),
+		TEST(test_missing_one_that_lives_makes_the_list_an_error),
+		TEST(test_drifted_pages_settle),
+		TEST(test_204_does_not_empty_the_account),
+		TEST(test_overtaken_answer_is_dropped),
+		TEST(test_token_is_one_request_for_all),
+		TEST(test_token_404_is_absence_and_500_is_not),
+		TEST(test_changed_token_is_told),
+		TEST(test_old_is_shown_when_the_api_fails),
+		TEST(test_patience_ends_after_three_seconds),
+		TEST(test_nothing_old_after_401_or_too_long),
+		TEST(test_refresh_wants_a_list_that_begins_after_it),
+		TEST(test_failed_refresh_says_so_and_keeps_all),
+		TEST(test_etag_renews),
+		cmocka_unit_test_setup(test_ttl_0_asks_once_for_each_operation,
+				       setup_never_fresh),
+		TEST(test_unwait),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
