@@ -93,8 +93,7 @@ static bool etag_matches(const char *header, struct span body, enum etag_mode mo
 		size_t n = strcspn(header, ", "), weak = !strncmp(header, "W/", 2);
 		struct span other = version_of(span_of(header, n));
 
-		if (!(strongly && (weak || mode == ETAG_WEAK)) && other.p &&
-		    other.len == version.len && !memcmp(other.p, version.p, version.len))
+		if (!(strongly && (weak || mode == ETAG_WEAK)) && span_same(other, version))
 			return true;
 		header += n + strspn(header + n, ", ");
 	}
@@ -364,8 +363,9 @@ static bool admit(struct call *c)
 	if (auth == AUTH_OK)
 		return true;
 	reply_json(reply, 401);
-	buf_adds(&reply->body, auth == AUTH_NONE ? "{\"message\":\"Unauthorized\"}"
-						 : "{\"message\":\"Bearer Authentication Failed\"}");
+	buf_adds(&reply->body, auth == AUTH_NONE
+				       ? "{\"message\":\"Unauthorized\"}"
+				       : "{\"message\":\"Bearer Authentication Failed\"}");
 	return false;
 }
 

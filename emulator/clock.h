@@ -9,9 +9,9 @@
 
 enum { CLOCK_ISO_SIZE = 32 };
 
-uint64_t clock_ms(void);      /* monotonic */
+uint64_t clock_ms(void);       /* monotonic */
 double clock_precise_ms(void); /* the same with a fraction, for the log */
-uint64_t clock_wall_ms(void); /* since 1970 */
+uint64_t clock_wall_ms(void);  /* since 1970 */
 
 /* 2024-05-01T12:34:56.789Z */
 void clock_iso(uint64_t wall_ms, char ret[CLOCK_ISO_SIZE]);

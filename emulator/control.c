@@ -15,7 +15,7 @@ enum { SEGMENTS_MAX = 3, WAIT_DEFAULT_MS = 10000 };
 struct order {
 	struct emulator *e;
 	struct exchange *x;
-	struct span body; /* checked JSON; "null" when none was sent */
+	struct span body;	      /* checked JSON; "null" when none was sent */
 	char *segments[SEGMENTS_MAX]; /* decoded; NULL past the last */
 	struct stack *stack;	      /* of a route with an id */
 };

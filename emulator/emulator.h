@@ -21,7 +21,7 @@ struct config {
 	enum etag_mode etag;
 	enum paging paging; /* offset: pages drift while others add and delete */
 	bool gzip;
-	uint64_t rate, burst; /* leaky bucket: so many refilled a second, so many in all; rate 0: off */
+	uint64_t rate, burst; /* leaky bucket: refilled per second (0: off), and in all */
 };
 
 struct bucket {

@@ -8,7 +8,7 @@
 #include "encode.h"
 
 enum {
-	GZIP_LEVEL = 1, /* pages are made for each request: speed counts, not size */
+	GZIP_LEVEL = 1,	       /* pages are made for each request: speed counts, not size */
 	GZIP_WINDOW = 15 + 16, /* zlib's way to ask for a gzip header */
 	CHUNK = 65536,
 };
@@ -65,7 +65,8 @@ bool encode_accepts_gzip(const char *accept)
 
 int encode_from_base64(struct buf *out, struct span text)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	unsigned bits = 0, have = 0;
 
 	while (text.len && text.p[text.len - 1] == '=')

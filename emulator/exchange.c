@@ -8,8 +8,8 @@
 
 static void request_done(struct request *rq)
 {
-	char *owned[] = { rq->method,	       rq->path,     rq->query,		rq->host,
-			  rq->authorization,   rq->content_type, rq->accept_encoding, rq->if_match,
+	char *owned[] = { rq->method,	     rq->path,		 rq->query,	      rq->host,
+			  rq->authorization, rq->content_type,	 rq->accept_encoding, rq->if_match,
 			  rq->if_none_match, rq->forwarded_proto };
 
 	for (size_t i = 0; i < ARRAY_SIZE(owned); i++)

@@ -65,8 +65,8 @@ struct exchange {
 	uint64_t wake_ms;
 	/* emulator.c's */
 	enum phase phase;
-	uint64_t seq;	      /* in the request log; 0: not in it */
-	struct fault *fault;  /* a reference, or NULL */
+	uint64_t seq;	       /* in the request log; 0: not in it */
+	struct fault *fault;   /* a reference, or NULL */
 	struct waiter *waiter; /* owned by control.c, or NULL */
 };
 
@@ -74,7 +74,8 @@ void exchange_done(struct exchange *x);
 
 /* Ignored when there are REPLY_HEADERS_MAX already. */
 void reply_header(struct reply *reply, const char *name, const char *value);
-void reply_json(struct reply *reply, int status); /* status and Content-Type; body is the caller's */
+/* Sets status and Content-Type; the body is the caller's. */
+void reply_json(struct reply *reply, int status);
 /* {"errors":[{"code":…,"message":…,"field":…}]}; field may be NULL. */
 void reply_error(struct reply *reply, int status, const char *code, const char *field,
 		 const char *fmt, ...) PRINTF_LIKE(5, 6);

@@ -17,9 +17,9 @@ struct faults {
 };
 
 static const char *const kinds[] = {
-	[FAULT_STATUS] = "status",     [FAULT_BODY] = "body",	  [FAULT_DELAY] = "delay",
-	[FAULT_HANG] = "hang",	       [FAULT_RESET] = "reset",	  [FAULT_TRUNCATE] = "truncate",
-	[FAULT_GARBAGE] = "garbage",   [FAULT_DROP] = "drop",	  [FAULT_DRIP] = "drip",
+	[FAULT_STATUS] = "status",   [FAULT_BODY] = "body",   [FAULT_DELAY] = "delay",
+	[FAULT_HANG] = "hang",	     [FAULT_RESET] = "reset", [FAULT_TRUNCATE] = "truncate",
+	[FAULT_GARBAGE] = "garbage", [FAULT_DROP] = "drop",   [FAULT_DRIP] = "drip",
 };
 
 struct faults *faults_new(void)
@@ -89,9 +89,12 @@ static int parse_numbers(struct fault *fault, struct span spec)
 		const char *name;
 		uint64_t *to;
 	} rows[] = {
-		{ "times", &fault->times },	  { "skip", &fault->skip },
-		{ "delay_ms", &fault->delay_ms }, { "drip_ms", &fault->drip_ms },
-		{ "at_byte", &at_byte },	  { "status", &status },
+		{ "times", &fault->times },
+		{ "skip", &fault->skip },
+		{ "delay_ms", &fault->delay_ms },
+		{ "drip_ms", &fault->drip_ms },
+		{ "at_byte", &at_byte },
+		{ "status", &status },
 		{ "repeat", &fault->reply.repeat },
 	};
 

@@ -43,7 +43,8 @@ struct faults *faults_new(void);
 void faults_free(struct faults *f);
 
 /* From a checked JSON text.  -EINVAL, and *ret_why is a constant that says what is wrong. */
-NODISCARD int faults_add(struct faults *f, struct span spec, unsigned *ret_id, const char **ret_why);
+NODISCARD int faults_add(struct faults *f, struct span spec, unsigned *ret_id,
+			 const char **ret_why);
 /* 0: all.  -ENOENT. */
 int faults_remove(struct faults *f, unsigned id);
 void faults_dump(const struct faults *f, struct buf *out);

@@ -18,7 +18,8 @@ static const char *const identity[] = { "_id", "name" };
 
 bool fields_are_wellformed(const char *list)
 {
-	return !list[strspn(list, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._,")];
+	return !list[strspn(list,
+			    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._,")];
 }
 
 static void add(struct paths *paths, struct span path)

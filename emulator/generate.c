@@ -7,12 +7,12 @@
 
 static const char *const subjects[] = {
 	"billing", "orders",   "invoices",  "shipping", "returns",  "payroll", "inventory",
-	"pricing", "catalog",  "customers", "leads",    "refunds",  "taxes",   "warehouse",
+	"pricing", "catalog",  "customers", "leads",	"refunds",  "taxes",   "warehouse",
 	"ledger",  "expenses", "contracts", "products", "payments", "tickets",
 };
 static const char *const jobs[] = {
 	"hooks", "sync",    "transform", "export", "import", "mapper",
-	"audit", "cleanup", "enrich",    "router", "loader", "reports",
+	"audit", "cleanup", "enrich",	 "router", "loader", "reports",
 };
 static const char *const places[] = { "eu", "us", "dev", "test", "prod", "staging" };
 static const char *const regions[] = {
@@ -32,8 +32,9 @@ static const struct {
 };
 
 enum {
-	FIRST_SECOND = 1483228800,	      /* 2017-01-01 */
-	LIFE_SECONDS = 7 * 365 * 24 * 60 * 60, /* created within these, changed within one more year */
+	/* Created within LIFE_SECONDS from FIRST_SECOND (2017-01-01), changed within a year. */
+	FIRST_SECOND = 1483228800,
+	LIFE_SECONDS = 7 * 365 * 24 * 60 * 60,
 	YEAR_SECONDS = 365 * 24 * 60 * 60,
 };
 

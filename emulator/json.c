@@ -25,16 +25,16 @@ static const char *skip_space(const char *p, const char *end)
 	return p;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at p, 0 if there is none (RFC 3629, table in section 4). */
+/* Bytes of the well-formed UTF-8 sequence at s, 0 if there is none (RFC 3629, section 4). */
 static size_t utf8_len(const char *s, const char *end)
 {
 	static const struct {
 		unsigned char lo, hi, lo2, hi2, len;
 	} rows[] = {
-		{ 0x00, 0x7f, 0, 0, 1 },	{ 0xc2, 0xdf, 0x80, 0xbf, 2 },
-		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },	{ 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 },	{ 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },	{ 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
 		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
 	};
 	const unsigned char *p = (const unsigned char *)s;
@@ -66,8 +66,8 @@ static int hex4(const char *p, const char *end)
 	for (int i = 0; i < 4; i++) {
 		if (!isxdigit((unsigned char)p[i]))
 			return -1;
-		value = value * 16 + (isdigit((unsigned char)p[i]) ? p[i] - '0'
-								   : (p[i] | 0x20) - 'a' + 10);
+		value = value * 16 +
+			(isdigit((unsigned char)p[i]) ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
 	}
 	return value;
 }
@@ -426,9 +426,9 @@ bool json_string_is(struct span string, struct span text)
 	if (json_kind(string) != JSON_STRING)
 		return false;
 	if (!memchr(string.p, '\\', string.len))
-		return string.len == text.len + 2 && !memcmp(string.p + 1, text.p, text.len);
+		return span_same(span_of(string.p + 1, string.len - 2), text);
 	decode_into(&out, string);
-	return out.len == text.len && !memcmp(out.data, text.p, text.len);
+	return span_same(buf_view(&out), text);
 }
 
 bool json_int(struct span value, int64_t *ret)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* json: JSON as the text that it is.
  * Values are spans of their source, so a number such as 9007199254740993 or 1.10, an escape, a lone
- * surrogate and the order of keys stay as somebody wrote them; no tree is built.  json_check() comes
- * first; everything else takes a value that has passed it (or a part of one).  No function recurses
- * on the text's own depth, but for json_merge(), which stops at a limit.  Threads: none here. */
+ * surrogate and the order of keys stay as somebody wrote them; no tree is built.  json_check()
+ * comes first; everything else takes a value that has passed it (or a part of one).  No function
+ * recurses on the text's own depth, but for json_merge(), which stops at a limit.  Threads: none
+ * here. */
 #ifndef EMULATOR_JSON_H
 #define EMULATOR_JSON_H
 
@@ -14,7 +15,15 @@ enum json_rigour {
 	JSON_LAX,    /* any bytes inside strings: what a broken server might send */
 };
 
-enum json_kind { JSON_ABSENT, JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_BOOL, JSON_NULL };
+enum json_kind {
+	JSON_ABSENT,
+	JSON_OBJECT,
+	JSON_ARRAY,
+	JSON_STRING,
+	JSON_NUMBER,
+	JSON_BOOL,
+	JSON_NULL,
+};
 
 /* One value and only white space around it: 0 and *ret is the value without that; else -EBADMSG. */
 NODISCARD int json_check(struct span text, enum json_rigour rigour, struct span *ret);

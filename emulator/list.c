@@ -118,7 +118,8 @@ static void add_record(struct buf *out, const struct query *q, const struct stac
 /* The host as the client named it, unless it could break out of the header. */
 static const char *link_host(const struct request *rq)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
 
 	return rq->host && *rq->host && !rq->host[strspn(rq->host, plain)] ? rq->host : "localhost";
 }
@@ -129,8 +130,8 @@ static void add_link(struct exchange *x, const struct emulator *e, const struct 
 	const char *proto = x->rq.forwarded_proto;
 	CLEANUP(buf_done) struct buf link = { 0 };
 
-	buf_addf(&link, "<%s://%s/v1/stacks?", proto && !strcasecmp(proto, "https") ? "https" : "http",
-		 link_host(&x->rq));
+	buf_addf(&link, "<%s://%s/v1/stacks?",
+		 proto && !strcasecmp(proto, "https") ? "https" : "http", link_host(&x->rq));
 	if (given(q->include))
 		buf_addf(&link, "include=%s&", q->include);
 	if (given(q->exclude))
@@ -195,7 +196,8 @@ static bool accept(const struct query *q, struct reply *reply)
 			continue;
 		reply_error(reply, 400, "invalid_query_params", NULL,
 			    "The value of %s has characters other than letters, digits, dots and "
-			    "underscores.", i ? "exclude" : "include");
+			    "underscores.",
+			    i ? "exclude" : "include");
 		return false;
 	}
 	return true;

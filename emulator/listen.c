@@ -148,8 +148,8 @@ int listen_open(const char *where, int *ret_fd, char **ret_url)
 	r = parse(where, &address);
 	if (r < 0)
 		return r;
-	r = open_bound(&address, address.any.sa_family == AF_INET6 ? sizeof(address.v6) :
-								     sizeof(address.v4));
+	r = open_bound(&address,
+		       address.any.sa_family == AF_INET6 ? sizeof(address.v6) : sizeof(address.v4));
 	if (r < 0)
 		return r;
 	*ret_fd = r;

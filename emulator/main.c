@@ -32,7 +32,7 @@
 
 static const char usage[] =
 	"usage: stacks-emulator [OPTIONS]\n"
-	"The stacks API of integrator.io on this machine; prints its URL when it is ready.\n"
+	"The stacks API of integrator.io on this machine; prints its URL when ready.\n"
 	"\n"
 	"  --listen=ADDRESS:PORT  loopback address, 0 is a free port (127.0.0.1:0)\n"
 	"  --listen=unix:PATH     unix socket\n"
@@ -56,8 +56,20 @@ struct options {
 };
 
 enum {
-	OPT_LISTEN = 256, OPT_STACKS, OPT_SEED, OPT_ACCOUNT, OPT_TOKEN, OPT_TOKEN_FILE, OPT_PAGE_SIZE,
-	OPT_ETAG, OPT_PAGING, OPT_LATENCY, OPT_RATE, OPT_BURST, OPT_HELP, OPT_VERSION,
+	OPT_LISTEN = 256,
+	OPT_STACKS,
+	OPT_SEED,
+	OPT_ACCOUNT,
+	OPT_TOKEN,
+	OPT_TOKEN_FILE,
+	OPT_PAGE_SIZE,
+	OPT_ETAG,
+	OPT_PAGING,
+	OPT_LATENCY,
+	OPT_RATE,
+	OPT_BURST,
+	OPT_HELP,
+	OPT_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -264,7 +276,9 @@ static int serve(struct emulator *e, const char *where)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .listen = "127.0.0.1:0", .token = "emulator-token", .stacks = 12, .seed = 1 };
+	struct options o = {
+		.listen = "127.0.0.1:0", .token = "emulator-token", .stacks = 12, .seed = 1
+	};
 	struct config config = { .page_size = 100, .gzip = true, .burst = 1000 };
 	struct emulator e;
 	int r = parse_options(argc, argv, &o, &config);

@@ -49,9 +49,14 @@ struct span span_str(const char *s)
 	return span_of(s, s ? strlen(s) : 0);
 }
 
+bool span_same(struct span a, struct span b)
+{
+	return a.p && b.p && a.len == b.len && !memcmp(a.p, b.p, a.len);
+}
+
 bool span_is(struct span s, const char *text)
 {
-	return s.p && s.len == strlen(text) && !memcmp(s.p, text, s.len);
+	return span_same(s, span_str(text));
 }
 
 void buf_done(struct buf *b)
@@ -94,19 +99,15 @@ void buf_span(struct buf *b, struct span s)
 	buf_add(b, s.p, s.len);
 }
 
-static void add_formatted(struct buf *b, const char *fmt, va_list ap)
+PRINTF_LIKE(2, 0) static void add_formatted(struct buf *b, const char *fmt, va_list ap)
 {
-	va_list again;
-	int n;
+	char *text = NULL;
+	int n = vasprintf(&text, fmt, ap);
 
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
 	if (n < 0)
-		return; /* only a broken format of ours */
-	reserve(b, (size_t)n);
-	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-	b->len += (size_t)n;
+		check(NULL); /* a broken format would be ours, and the compiler sees those */
+	buf_add(b, text, (size_t)n);
+	free(text);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)

@@ -32,6 +32,7 @@ static inline struct span span_of(const char *p, size_t len)
 
 struct span span_str(const char *s);
 bool span_is(struct span s, const char *text);
+bool span_same(struct span a, struct span b); /* an absent one is like none */
 
 /* Zero-initialised is empty.  A NUL follows the bytes whenever data is set. */
 struct buf {

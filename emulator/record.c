@@ -105,17 +105,21 @@ static void add_date(struct buf *out, const char *name, uint64_t wall_ms)
 void record_build(struct buf *out, struct span body, const struct stack *before, const char *id,
 		  uint64_t seed)
 {
-	struct span created = json_get(before ? stack_shown(before) : (struct span){ 0 }, "createdAt");
-	struct stack blank = { .id = (char *)id };
+	struct span created =
+		json_get(before ? stack_shown(before) : (struct span){ 0 }, "createdAt");
+	/* What a new token is drawn for, if one is needed. */
+	struct stack blank = { .id = before ? before->id : (char *)id };
 	uint64_t now = before ? stack_next_modified(before) : clock_wall_ms();
+	const char *token = before ? before->token : NULL;
 
-	if (!before || !before->token)
+	if (!token) {
 		stack_rotate(&blank, seed);
+		token = blank.token;
+	}
 	buf_addc(out, '{');
 	json_key(out, "_id");
-	json_quotes(out, before ? before->id : id);
-	add_members(out, body, blank.token ? blank.token : before->token,
-		    before ? before->secret : NULL);
+	json_quotes(out, blank.id);
+	add_members(out, body, token, before ? before->secret : NULL);
 	if (created.p)
 		add_member(out, span_str("\"createdAt\""), created);
 	else

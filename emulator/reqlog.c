@@ -23,7 +23,7 @@ struct entry {
 };
 
 struct reqlog {
-	struct entry **ring; /* entry seq is at seq % REQLOG_ENTRIES_MAX */
+	struct entry **ring;  /* entry seq is at seq % REQLOG_ENTRIES_MAX */
 	uint64_t first, next; /* first <= seq < next are kept */
 	size_t body_bytes;
 	reqlog_listener_fn *listener;
@@ -43,7 +43,7 @@ struct reqlog *reqlog_new(reqlog_listener_fn *listener, void *arg)
 
 static void entry_free(struct entry *e)
 {
-	char *owned[] = { e->method, e->path,	      e->query, e->host,
+	char *owned[] = { e->method,   e->path,		 e->query, e->host,
 			  e->if_match, e->if_none_match, e->fault };
 
 	for (size_t i = 0; i < ARRAY_SIZE(owned); i++)

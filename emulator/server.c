@@ -37,8 +37,8 @@ TAILQ_HEAD(sessions, session);
 
 struct line {
 	unsigned number;
-	/* Begun with a request line, not yet seen by on_request(): of a request that turns out to be
-	 * none, libmicrohttpd tells no end. */
+	/* Begun with a request line, not yet seen by on_request(): of a request that turns out to
+	 * be none, libmicrohttpd tells no end. */
 	struct session *pending;
 };
 
@@ -112,8 +112,8 @@ static void end_wire(struct session *ss)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
-	/* Dissolving a TCP connection sends RST at once; SO_LINGER would leave it to close(), before
-	 * which libmicrohttpd shuts down, and the peer would see an orderly end. */
+	/* Dissolving a TCP connection sends RST at once; SO_LINGER would leave it to close(),
+	 * before which libmicrohttpd shuts down, and the peer would see an orderly end. */
 	if (ss->x.wire.ending == END_RESET)
 		(void)connect(socket_of(ss), &none, sizeof(none));
 	close_parked(ss);

@@ -20,7 +20,8 @@ struct server_ops {
 
 /* Serves on a listening socket, which stays the caller's, until SIGTERM or SIGINT.  ops and arg are
  * borrowed.  *ret is set on success only.  -errno. */
-NODISCARD int server_new(int listen_fd, const struct server_ops *ops, void *arg, struct server **ret);
+NODISCARD int server_new(int listen_fd, const struct server_ops *ops, void *arg,
+			 struct server **ret);
 void server_free(struct server *s);
 DEFINE_CLEANUP(struct server, server_free)
 NODISCARD int server_run(struct server *s);

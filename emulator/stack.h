@@ -16,8 +16,8 @@ struct stack {
 	struct buf shown;     /* the record, secrets masked */
 	char *token, *secret; /* JSON text of server.systemToken, lambda.secretAccessKey; or NULL */
 	char *dependencies;   /* JSON text; NULL: none */
-	bool deleted;         /* in the recycle bin: kept, invisible */
-	bool server;          /* type is "server" */
+	bool deleted;	      /* in the recycle bin: kept, invisible */
+	bool server;	      /* type is "server" */
 	uint64_t modified_ms; /* lastModified; 0 when the record's is no date */
 	unsigned rotations;
 };
@@ -28,14 +28,14 @@ void stack_free(struct stack *s);
 
 /* Replaces the record's text as stack_new() does.  Secrets that the text does not have stay. */
 void stack_set_text(struct stack *s, struct span text);
-/* Moves the members `dependencies` and `deleted`, which an account file may have, out of the text. */
+/* Moves the members `dependencies` and `deleted` of an account file out of the text. */
 void stack_take_state(struct stack *s);
 void stack_set_dependencies(struct stack *s, struct span map);
 /* The text with its secrets; with_state adds dependencies and deleted. */
 void stack_reveal(const struct stack *s, bool with_state, struct buf *out);
 
 struct span stack_shown(const struct stack *s);
-/* Replaces the token: as long as it was, its letters drawn from all that identifies the rotation. */
+/* Replaces the token: as long as it was, the same for the same seed, id, token and count. */
 void stack_rotate(struct stack *s, uint64_t seed);
 /* Gives a server stack that has none a token. */
 void stack_ensure_token(struct stack *s, uint64_t seed);

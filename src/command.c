@@ -86,8 +86,8 @@ static int run_on(const char *mountpoint, const char *control, bounded_fn *fn, u
 /* A mount as it was found. */
 struct view {
 	const struct mountpoint *mount;
-	const char *word;   /* ok, stale, error, dead, silent */
-	struct buf text;    /* of the status file; empty when it could not be read */
+	const char *word; /* ok, stale, error, dead, silent */
+	struct buf text;  /* of the status file; empty when it could not be read */
 	struct status status;
 	struct message why; /* unless ok */
 };

@@ -19,7 +19,7 @@
 #include "base/macros.h"
 
 struct daemon {
-	int fd;          /* to the parent; -1: nobody waits */
+	int fd; /* to the parent; -1: nobody waits */
 	bool foreground;
 	char notify_socket[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1]; /* or "" */
 };

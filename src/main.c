@@ -16,7 +16,7 @@
  *             lookup    names to nodes         node      attributes
  *             file      open, read, release    listing   directories
  *             xattr     and statfs             control   what .stacksfs shows
- *             journal   the last failures
+ *             journal   the last failures      text      printing
  *   tree/     tree      names and listings     node      node ids and inode numbers
  *             name      a stack's name as a path component, and back
  *   store/    store     ages and needs         records   the stacks

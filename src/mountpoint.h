@@ -21,10 +21,10 @@ enum mountpoint_state {
 
 /* A stacksfs mount. */
 struct mountpoint {
-	unsigned id;   /* the kernel's, in /proc/self/mountinfo */
-	char *path;    /* absolute, no symlink in it; owned */
-	char *source;  /* fsname; owned */
-	uid_t uid;     /* who mounted it */
+	unsigned id;  /* the kernel's, in /proc/self/mountinfo */
+	char *path;   /* absolute, no symlink in it; owned */
+	char *source; /* fsname; owned */
+	uid_t uid;    /* who mounted it */
 	enum mountpoint_state state;
 };
 

@@ -35,13 +35,13 @@ enum kind {
 };
 
 struct row {
-	const char *name;  /* a final '*' stands for anything */
+	const char *name; /* a final '*' stands for anything */
 	enum kind kind;
 	const char *value; /* what --help calls it; NULL: none */
 	const char *what;  /* of numbers, "ttl=x: not ..."; of KIND_NEVER the error */
 	size_t offset;     /* of the member in struct options */
 	unsigned min, max;
-	const char *help;  /* NULL: accepted, but not told */
+	const char *help; /* NULL: accepted, but not told */
 };
 
 #define TO(member) offsetof(struct options, member)
@@ -80,7 +80,8 @@ static const struct row rows[] = {
 
 	{ "token", KIND_NEVER, NULL,
 	  "token= would show the token to every user of this machine; give token_file=FILE or set "
-	  "CELIGO_API_TOKEN", 0, 0, 0, NULL },
+	  "CELIGO_API_TOKEN",
+	  0, 0, 0, NULL },
 	{ "rw", KIND_OFF, NULL, NULL, TO(ro), 0, 0, NULL },
 	{ "default_permissions", KIND_IGNORE }, /* always on */
 
@@ -96,23 +97,40 @@ static const struct row rows[] = {
 
 	/* From fstab and mount(8).  nosuid and nodev are always on: there is
 	 * nothing here for suid and dev, which mount.fuse3 adds, to allow. */
-	{ "defaults", KIND_IGNORE },  { "_netdev", KIND_IGNORE },
-	{ "auto", KIND_IGNORE },      { "noauto", KIND_IGNORE },
-	{ "nofail", KIND_IGNORE },    { "user", KIND_IGNORE },
-	{ "nouser", KIND_IGNORE },    { "users", KIND_IGNORE },
-	{ "nousers", KIND_IGNORE },   { "owner", KIND_IGNORE },
-	{ "noowner", KIND_IGNORE },   { "group", KIND_IGNORE },
-	{ "nogroup", KIND_IGNORE },   { "exec", KIND_IGNORE },
-	{ "suid", KIND_IGNORE },      { "nosuid", KIND_IGNORE },
-	{ "dev", KIND_IGNORE },       { "nodev", KIND_IGNORE },
-	{ "async", KIND_IGNORE },     { "atime", KIND_IGNORE },
-	{ "diratime", KIND_IGNORE },  { "nodiratime", KIND_IGNORE },
-	{ "relatime", KIND_IGNORE },  { "norelatime", KIND_IGNORE },
-	{ "lazytime", KIND_IGNORE },  { "nolazytime", KIND_IGNORE },
-	{ "strictatime", KIND_IGNORE }, { "nostrictatime", KIND_IGNORE },
-	{ "silent", KIND_IGNORE },    { "loud", KIND_IGNORE },
-	{ "comment", KIND_IGNORE },   { "uhelper", KIND_IGNORE },
-	{ "helper", KIND_IGNORE },    { "x-*", KIND_IGNORE },
+	{ "defaults", KIND_IGNORE },
+	{ "_netdev", KIND_IGNORE },
+	{ "auto", KIND_IGNORE },
+	{ "noauto", KIND_IGNORE },
+	{ "nofail", KIND_IGNORE },
+	{ "user", KIND_IGNORE },
+	{ "nouser", KIND_IGNORE },
+	{ "users", KIND_IGNORE },
+	{ "nousers", KIND_IGNORE },
+	{ "owner", KIND_IGNORE },
+	{ "noowner", KIND_IGNORE },
+	{ "group", KIND_IGNORE },
+	{ "nogroup", KIND_IGNORE },
+	{ "exec", KIND_IGNORE },
+	{ "suid", KIND_IGNORE },
+	{ "nosuid", KIND_IGNORE },
+	{ "dev", KIND_IGNORE },
+	{ "nodev", KIND_IGNORE },
+	{ "async", KIND_IGNORE },
+	{ "atime", KIND_IGNORE },
+	{ "diratime", KIND_IGNORE },
+	{ "nodiratime", KIND_IGNORE },
+	{ "relatime", KIND_IGNORE },
+	{ "norelatime", KIND_IGNORE },
+	{ "lazytime", KIND_IGNORE },
+	{ "nolazytime", KIND_IGNORE },
+	{ "strictatime", KIND_IGNORE },
+	{ "nostrictatime", KIND_IGNORE },
+	{ "silent", KIND_IGNORE },
+	{ "loud", KIND_IGNORE },
+	{ "comment", KIND_IGNORE },
+	{ "uhelper", KIND_IGNORE },
+	{ "helper", KIND_IGNORE },
+	{ "x-*", KIND_IGNORE },
 	{ "X-*", KIND_IGNORE },
 };
 
@@ -133,7 +151,7 @@ struct parser {
 	bool helper; /* called by mount(8) */
 	bool sloppy; /* -s: ignore unknown options */
 	int argc;
-	int at;      /* the next word */
+	int at; /* the next word */
 	char *const *argv;
 	const char *operands[2];
 	unsigned n_operands;
@@ -305,16 +323,11 @@ static const struct {
 	int (*apply)(struct parser *p, const struct row *row, const char *value);
 	enum { VALUE_NONE, VALUE_NEEDED, VALUE_AS_ROW, VALUE_ANY } takes;
 } kinds[] = {
-	[KIND_NUMBER] = { apply_number, VALUE_NEEDED },
-	[KIND_MODE] = { apply_mode, VALUE_NEEDED },
-	[KIND_YES_NO] = { apply_yes_no, VALUE_NEEDED },
-	[KIND_ON] = { apply_on, VALUE_NONE },
-	[KIND_OFF] = { apply_off, VALUE_NONE },
-	[KIND_TEXT] = { apply_text, VALUE_NEEDED },
-	[KIND_PATH] = { apply_path, VALUE_NEEDED },
-	[KIND_PASS] = { apply_pass, VALUE_AS_ROW },
-	[KIND_IGNORE] = { apply_ignore, VALUE_ANY },
-	[KIND_NEVER] = { apply_never, VALUE_ANY },
+	[KIND_NUMBER] = { apply_number, VALUE_NEEDED }, [KIND_MODE] = { apply_mode, VALUE_NEEDED },
+	[KIND_YES_NO] = { apply_yes_no, VALUE_NEEDED }, [KIND_ON] = { apply_on, VALUE_NONE },
+	[KIND_OFF] = { apply_off, VALUE_NONE },         [KIND_TEXT] = { apply_text, VALUE_NEEDED },
+	[KIND_PATH] = { apply_path, VALUE_NEEDED },     [KIND_PASS] = { apply_pass, VALUE_AS_ROW },
+	[KIND_IGNORE] = { apply_ignore, VALUE_ANY },    [KIND_NEVER] = { apply_never, VALUE_ANY },
 };
 
 /* ---- -o: the list ---- */
@@ -325,8 +338,8 @@ static const struct row *find_row(const char *name)
 		size_t len = strlen(rows[i].name);
 		bool open = rows[i].name[len - 1] == '*';
 
-		if (open ? strncmp(rows[i].name, name, len - 1) == 0 :
-			   strcmp(rows[i].name, name) == 0)
+		if (open ? strncmp(rows[i].name, name, len - 1) == 0
+			 : strcmp(rows[i].name, name) == 0)
 			return &rows[i];
 	}
 	return NULL;
@@ -354,8 +367,8 @@ static unsigned distance(const char *a, const char *b)
 			}
 			bool same = tolower((unsigned char)a[i - 1]) == b[j - 1];
 
-			d[i][j] = least(d[i - 1][j - 1] + !same,
-					least(d[i - 1][j], d[i][j - 1]) + 1);
+			d[i][j] =
+				least(d[i - 1][j - 1] + !same, least(d[i - 1][j], d[i][j - 1]) + 1);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
 		}
@@ -643,9 +656,16 @@ static int parse(struct parser *p)
 
 int options_parse(int argc, char *const argv[], struct options *ret, struct message *ret_why)
 {
-	CLEANUP(parser_done) struct parser p = {
-		.options = { .ttl_s = 30, .stale_s = 3600, .timeout_s = 30, .rate_per_s = 100,
-			     .tokens = true, .uid = getuid(), .gid = getgid(), .umask = 077 },
+	CLEANUP(parser_done)
+	struct parser p = {
+		.options = { .ttl_s = 30,
+			     .stale_s = 3600,
+			     .timeout_s = 30,
+			     .rate_per_s = 100,
+			     .tokens = true,
+			     .uid = getuid(),
+			     .gid = getgid(),
+			     .umask = 077 },
 		.why = ret_why,
 		.helper = argc > 0 && is_mount_helper(argv[0]),
 		.argc = argc,

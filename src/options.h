@@ -38,8 +38,8 @@ struct options {
 	char *mountpoint; /* as it was written; NULL: status of every mount */
 
 	bool foreground;
-	bool debug;       /* implies foreground */
-	bool fake;        /* mount(8) -f: check everything, mount nothing */
+	bool debug; /* implies foreground */
+	bool fake;  /* mount(8) -f: check everything, mount nothing */
 
 	char *token_file; /* absolute, or NULL */
 	char *cacert;     /* absolute, or NULL: the system's */
@@ -50,7 +50,7 @@ struct options {
 	unsigned timeout_s;
 	unsigned rate_per_s; /* 0: no limit of our own */
 	bool tokens;
-	bool ro;          /* answered by us, hence not in fuse_argv */
+	bool ro; /* answered by us, hence not in fuse_argv */
 	unsigned uid;
 	unsigned gid;
 	unsigned umask;

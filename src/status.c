@@ -422,7 +422,8 @@ static void print_rest(const struct status *s, FILE *out)
 	struct line process = { .out = out, .label = "process" };
 	char used[STATUS_TEXT_BYTES], limit[STATUS_TEXT_BYTES];
 
-	if (s->scratch.bytes != STATUS_UNKNOWN && s->scratch.limit != STATUS_UNKNOWN)
+	if (s->scratch.bytes != STATUS_UNKNOWN && s->scratch.limit != STATUS_UNKNOWN &&
+	    s->scratch.limit != 0) /* 0: a mount that takes none */
 		add(&scratch, "%s of %s", status_bytes(s->scratch.bytes, used),
 		    status_bytes(s->scratch.limit, limit));
 	end(&scratch);

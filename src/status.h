@@ -67,7 +67,6 @@ const char *status_bytes(uint64_t bytes, char text[STATUS_TEXT_BYTES]);
 
 /* The string member of that name in an object, as text that may be printed,
  * cut to size; "" when it is not there.  -EBADMSG: not a JSON object. */
-NODISCARD int status_member(const char *text, size_t len, const char *name, char *ret,
-			    size_t size);
+NODISCARD int status_member(const char *text, size_t len, const char *name, char *ret, size_t size);
 
 #endif

@@ -86,8 +86,8 @@ static int check_file(int fd, const char *path, bool credential, struct message 
 		return message_fail(ret_why, -EINVAL, "%s: not a regular file", path);
 	if (!credential && (st.st_mode & (S_IRWXG | S_IRWXO)))
 		return message_fail(ret_why, -EPERM,
-				    "%s: this token file is open to others; run: chmod 600 %s", path,
-				    path);
+				    "%s: this token file is open to others; run: chmod 600 %s",
+				    path, path);
 	return 0;
 }
 

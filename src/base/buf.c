@@ -116,7 +116,14 @@ static int append_escaped(struct buf *buf, unsigned char c)
 	return buf_append(buf, &c, 1);
 }
 
-int buf_json_string(struct buf *buf, const char *s, size_t len)
+void buf_cut(struct buf *buf, size_t len)
+{
+	buf->len = len;
+	if (buf->data)
+		buf->data[len] = '\0';
+}
+
+static int append_json_string(struct buf *buf, const char *s, size_t len)
 {
 	int r = buf_puts(buf, "\"");
 
@@ -132,6 +139,16 @@ int buf_json_string(struct buf *buf, const char *s, size_t len)
 		i += n ? n : 1;
 	}
 	return r < 0 ? r : buf_puts(buf, "\"");
+}
+
+int buf_json_string(struct buf *buf, const char *s, size_t len)
+{
+	size_t before = buf->len;
+	int r = append_json_string(buf, s, len);
+
+	if (r < 0)
+		buf_cut(buf, before);
+	return r;
 }
 
 char *buf_steal(struct buf *buf)

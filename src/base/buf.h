@@ -31,6 +31,9 @@ NODISCARD int buf_puts(struct buf *buf, const char *s);
 NODISCARD int buf_printf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NODISCARD int buf_vprintf(struct buf *buf, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 
+/* Take back all but the first len bytes, of which there are that many. */
+void buf_cut(struct buf *buf, size_t len);
+
 /* Append s as a JSON string literal, quotes included.  Bytes that are not
  * UTF-8 become U+FFFD, so the result is always valid JSON (RFC 8259). */
 NODISCARD int buf_json_string(struct buf *buf, const char *s, size_t len);

@@ -22,14 +22,6 @@ enum state {
 
 #define TOO_SHORT "the text ends too early"
 
-/* Take back what a call that failed half-way has appended. */
-static void buf_cut(struct buf *buf, size_t len)
-{
-	buf->len = len;
-	if (buf->data)
-		buf->data[len] = '\0';
-}
-
 void json_scan_init(struct json_scan *scan, const char *text, size_t len, unsigned flags)
 {
 	memset(scan, 0, sizeof(*scan));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/private.h"
+#include "fs/text.h"
 #include "http/http.h"
 
 #define MAX_TEXT_BYTES (4 * 1024 * 1024)
@@ -38,36 +39,12 @@ size_t control_readme_len(void)
 
 /* ---- status ---- */
 
-/* Writes go on after a failure and change nothing, so that a long text is
- * checked once, at its end. */
-struct writer {
-	struct buf *out;
-	int err;
-};
-
-static void PRINTF_LIKE(2, 3) put(struct writer *w, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (w->err < 0)
-		return;
-	va_start(ap, fmt);
-	w->err = buf_vprintf(w->out, fmt, ap);
-	va_end(ap);
-}
-
-static void put_string(struct writer *w, const char *s)
-{
-	if (w->err == 0)
-		w->err = buf_json_string(w->out, s, strlen(s));
-}
-
 static double seconds(uint64_t ms)
 {
 	return (double)ms / 1000;
 }
 
-static void put_api(struct writer *w, const struct store_stats *s)
+static void put_api(struct text *t, const struct store_stats *s)
 {
 	static const char *const states[] = {
 		[STORE_STATE_OK] = "ok",
@@ -75,24 +52,24 @@ static void put_api(struct writer *w, const struct store_stats *s)
 		[STORE_STATE_ERROR] = "error",
 	};
 
-	put(w, "  \"api\": {\n    \"state\": \"%s\",\n    \"since_s\": %.3f,\n", states[s->state],
+	text_put(t, "  \"api\": {\n    \"state\": \"%s\",\n    \"since_s\": %.3f,\n", states[s->state],
 	    seconds(s->since_ms));
-	put(w, "    \"list_age_s\": %.3f,\n    \"list_took_ms\": %llu,\n    \"ttl_s\": %.3f,\n",
+	text_put(t, "    \"list_age_s\": %.3f,\n    \"list_took_ms\": %llu,\n    \"ttl_s\": %.3f,\n",
 	    seconds(s->list_age_ms), (unsigned long long)s->list_took_ms, seconds(s->ttl_ms));
-	put(w, "    \"last_error\": ");
+	text_put(t, "    \"last_error\": ");
 	if (s->last_error.err) {
-		const char *name = strerrorname_np(-s->last_error.err);
-
-		put(w, "{\"errno\": \"%s\", \"message\": ", name ? name : "EIO");
-		put_string(w, s->last_error.message);
-		put(w, ", \"age_s\": %.3f}", seconds(s->last_error_age_ms));
+		text_put(t, "{\"errno\": ");
+		text_put_errno(t, s->last_error.err);
+		text_put(t, ", \"message\": ");
+		text_put_string(t, s->last_error.message);
+		text_put(t, ", \"age_s\": %.3f}", seconds(s->last_error_age_ms));
 	} else {
-		put(w, "null");
+		text_put(t, "null");
 	}
-	put(w, "\n  },\n");
+	text_put(t, "\n  },\n");
 }
 
-static void put_requests(struct writer *w, const struct api_stats *s)
+static void put_requests(struct text *t, const struct api_stats *s)
 {
 	static const char *const names[API_N_ENDPOINTS] = {
 		[API_ENDPOINT_LIST] = "list",     [API_ENDPOINT_CREATE] = "create",
@@ -101,39 +78,38 @@ static void put_requests(struct writer *w, const struct api_stats *s)
 		[API_ENDPOINT_ROTATE] = "rotate", [API_ENDPOINT_DEPENDENCIES] = "dependencies",
 	};
 
-	put(w, "  \"requests\": {");
+	text_put(t, "  \"requests\": {");
 	for (unsigned e = 0; e < API_N_ENDPOINTS; e++) {
 		bool first = true;
 
-		put(w, "%s\n    \"%s\": {", e ? "," : "", names[e]);
+		text_put(t, "%s\n    \"%s\": {", e ? "," : "", names[e]);
 		for (unsigned i = 0; i < API_N_STATUSES; i++) {
 			if (!s->by[e][i])
 				continue;
-			put(w, "%s\"%s\": %llu", first ? "" : ", ", api_status_name(i),
+			text_put(t, "%s\"%s\": %llu", first ? "" : ", ", api_status_name(i),
 			    (unsigned long long)s->by[e][i]);
 			first = false;
 		}
-		put(w, "}");
+		text_put(t, "}");
 	}
-	put(w, "\n  },\n");
+	text_put(t, "\n  },\n");
 }
 
-static void put_http(struct writer *w, const struct http_stats *s)
+static void put_http(struct text *t, const struct http_stats *s)
 {
-	put(w,
+	text_put(t,
 	    "  \"http\": {\n    \"calls\": %llu,\n    \"tries\": %llu,\n    \"retries\": %llu,\n"
 	    "    \"failures\": %llu,\n    \"running\": %u,\n    \"queued\": %u,\n"
 	    "    \"received_bytes\": %llu,\n",
 	    (unsigned long long)s->calls, (unsigned long long)s->tries,
 	    (unsigned long long)s->retries, (unsigned long long)s->failures, s->running, s->queued,
 	    (unsigned long long)s->received_bytes);
-	put(w, "    \"latency_ms\": {\"p50\": %u, \"p90\": %u, \"p99\": %u}\n  },\n",
+	text_put(t, "    \"latency_ms\": {\"p50\": %u, \"p90\": %u, \"p99\": %u}\n  },\n",
 	    s->latency_p50_ms, s->latency_p90_ms, s->latency_p99_ms);
 }
 
-static int print_status(struct fs *fs, struct buf *out)
+static void print_status(struct fs *fs, struct text *t)
 {
-	struct writer w = { .out = out };
 	struct store_stats store;
 	struct http_stats http;
 	struct api_stats api;
@@ -141,34 +117,35 @@ static int print_status(struct fs *fs, struct buf *out)
 	store_get_stats(fs->store, &store);
 	http_get_stats(fs->http, &http);
 	api_get_stats(fs->api, &api);
-	put(&w, "{\n  \"version\": \"" STACKSFS_VERSION "\",\n  \"source\": ");
-	put_string(&w, fs->source);
-	put(&w, ",\n  \"mountpoint\": ");
-	put_string(&w, fs->mountpoint);
-	put(&w, ",\n  \"pid\": %d,\n  \"uptime_s\": %.3f,\n", (int)getpid(),
+	text_put(t, "{\n  \"version\": \"" STACKSFS_VERSION "\",\n  \"source\": ");
+	text_put_string(t, fs->source);
+	text_put(t, ",\n  \"mountpoint\": ");
+	text_put_string(t, fs->mountpoint);
+	text_put(t, ",\n  \"pid\": %d,\n  \"uptime_s\": %.3f,\n", (int)getpid(),
 	    seconds(clock_now_ms(fs->clock) - fs->began_ms));
-	put_api(&w, &store);
-	put(&w,
+	put_api(t, &store);
+	text_put(t,
 	    "  \"stacks\": {\"total\": %zu, \"server\": %zu, \"lambda\": %zu, \"other\": %zu},\n",
 	    store.stacks, store.servers, store.lambdas,
 	    store.stacks - store.servers - store.lambdas);
-	put(&w, "  \"cache\": {\"hits\": %llu, \"misses\": %llu, \"stale\": %llu},\n",
+	text_put(t, "  \"cache\": {\"hits\": %llu, \"misses\": %llu, \"stale\": %llu},\n",
 	    (unsigned long long)store.hits, (unsigned long long)store.misses,
 	    (unsigned long long)store.stale);
-	put_requests(&w, &api);
-	put_http(&w, &http);
-	put(&w, "  \"scratch\": {\"bytes\": 0, \"limit\": 0},\n");
-	put(&w, "  \"errors\": %zu\n}\n", journal_total(fs->journal));
-	return w.err;
+	put_requests(t, &api);
+	put_http(t, &http);
+	text_put(t, "  \"scratch\": {\"bytes\": 0, \"limit\": 0},\n");
+	text_put(t, "  \"errors\": %zu\n}\n", journal_total(fs->journal));
 }
 
 int control_snapshot(struct fs *fs, enum node_kind kind, struct blob **ret)
 {
-	struct buf text = BUF_INIT(MAX_TEXT_BYTES);
-	int r = kind == NODE_STATUS ? print_status(fs, &text) : journal_print(fs->journal, &text);
+	struct text text = TEXT_INIT(MAX_TEXT_BYTES);
 
-	if (r == 0)
-		r = blob_new(text.data, text.len, ret);
-	buf_done(&text);
+	if (kind == NODE_STATUS)
+		print_status(fs, &text);
+	else
+		journal_print(fs->journal, &text);
+	int r = text.err < 0 ? text.err : blob_new(text.buf.data, text.buf.len, ret);
+	buf_done(&text.buf);
 	return r;
 }

@@ -201,7 +201,7 @@ void fs_refresh(struct fs *fs)
 	if (!op)
 		return;
 	op->call = FS_WRITE;
-	op->node = tree_fixed(fs->tree, NODE_REFRESH)->id;
+	op->node = tree_fixed_id(NODE_REFRESH);
 	op->done = refresh_done;
 	fs_submit(fs, op);
 }

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define MAX_LINE_BYTES 8192
 
@@ -34,60 +32,46 @@ void journal_free(struct journal *j)
 	free(j);
 }
 
-static int print_time(struct buf *out, int64_t unix_ms)
+static void put_member(struct text *t, const char *key, const char *value)
 {
-	time_t seconds = (time_t)(unix_ms / 1000);
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	return buf_printf(out, "\"%s.%03dZ\"", text, (int)(unix_ms % 1000));
+	text_put(t, ",\"%s\":", key);
+	text_put_string(t, value);
 }
 
-static int print_member(struct buf *out, const char *key, const char *value)
+static void put_line(struct text *t, int64_t now_ms, const char *path, const char *op, int err,
+		     const struct api_error *cause)
 {
-	int r = buf_printf(out, ",\"%s\":", key);
-
-	return r < 0 ? r : buf_json_string(out, value, strlen(value));
-}
-
-static int print_line(struct buf *out, int64_t now_ms, const char *path, const char *op, int err,
-		      const struct api_error *cause)
-{
-	const char *name = strerrorname_np(-err);
-	int r;
-
-	if ((r = buf_puts(out, "{\"time\":")) < 0 || (r = print_time(out, now_ms)) < 0 ||
-	    (r = print_member(out, "path", path)) < 0 || (r = print_member(out, "op", op)) < 0 ||
-	    (r = print_member(out, "errno", name ? name : "EIO")) < 0)
-		return r;
-	if (cause->status && (r = buf_printf(out, ",\"status\":%d", cause->status)) < 0)
-		return r;
-	if (cause->code[0] && (r = print_member(out, "code", cause->code)) < 0)
-		return r;
-	if ((r = print_member(out, "message", cause->message)) < 0)
-		return r;
-	if (cause->field[0] && (r = print_member(out, "field", cause->field)) < 0)
-		return r;
-	if (cause->call_no &&
-	    (r = buf_printf(out, ",\"request\":%llu", (unsigned long long)cause->call_no)) < 0)
-		return r;
-	return buf_puts(out, "}\n");
+	text_put(t, "{\"time\":");
+	text_put_time(t, now_ms);
+	put_member(t, "path", path);
+	put_member(t, "op", op);
+	text_put(t, ",\"errno\":");
+	text_put_errno(t, err);
+	if (cause->status)
+		text_put(t, ",\"status\":%d", cause->status);
+	if (cause->code[0])
+		put_member(t, "code", cause->code);
+	put_member(t, "message", cause->message);
+	if (cause->field[0])
+		put_member(t, "field", cause->field);
+	if (cause->call_no)
+		text_put(t, ",\"request\":%llu", (unsigned long long)cause->call_no);
+	text_put(t, "}\n");
 }
 
 void journal_add(struct journal *j, const char *path, const char *op, int err,
 		 const struct api_error *cause)
 {
-	struct buf line = BUF_INIT(MAX_LINE_BYTES);
+	struct text line = TEXT_INIT(MAX_LINE_BYTES);
 
-	if (print_line(&line, clock_wall_ms(j->clock), path, op, err, cause) < 0) {
-		buf_done(&line);
+	put_line(&line, clock_wall_ms(j->clock), path, op, err, cause);
+	if (line.err < 0) {
+		buf_done(&line.buf);
 		return;
 	}
 	char **place = &j->lines[j->total++ % JOURNAL_MAX_LINES];
 	free(*place);
-	*place = buf_steal(&line);
+	*place = buf_steal(&line.buf);
 }
 
 size_t journal_total(const struct journal *j)
@@ -95,14 +79,12 @@ size_t journal_total(const struct journal *j)
 	return j->total;
 }
 
-int journal_print(const struct journal *j, struct buf *out)
+void journal_print(const struct journal *j, struct text *out)
 {
 	for (size_t i = 0; i < JOURNAL_MAX_LINES; i++) {
 		const char *line = j->lines[(j->total + i) % JOURNAL_MAX_LINES];
-		int r = line ? buf_puts(out, line) : 0;
 
-		if (r < 0)
-			return r;
+		if (line)
+			text_put(out, "%s", line);
 	}
-	return 0;
 }

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 #include "api/error.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/macros.h"
+#include "fs/text.h"
 
 #define JOURNAL_MAX_LINES 256
 
@@ -27,6 +27,6 @@ DEFINE_CLEANUP(struct journal, journal_free)
 void journal_add(struct journal *journal, const char *path, const char *op, int err,
 		 const struct api_error *cause);
 size_t journal_total(const struct journal *journal); /* ever added */
-NODISCARD int journal_print(const struct journal *journal, struct buf *out);
+void journal_print(const struct journal *journal, struct text *out);
 
 #endif

@@ -133,7 +133,10 @@ static int64_t mtime_ms(const struct fs *fs, const struct node *node)
 
 	const struct record *record = node->record ? node->record : node->dir->stack->record;
 	if (has_part(node->kind)) {
-		uint32_t hash = store_part_hash(node->dir->stack, node_part(node->kind));
+		/* What is read, where that is no longer the newest. */
+		uint32_t hash = node->detached
+					? store_content_hash(node->blob)
+					: store_part_hash(node->dir->stack, node_part(node->kind));
 
 		return record->created_ms - (int64_t)hash * 1000;
 	}

@@ -19,7 +19,7 @@ struct mount {
 	struct interrupts *interrupts;
 	struct notifier *notifier;
 	pthread_t loop_thread;
-	bool want_parallel_dirops; /* set by init, used for its reply */
+	_Atomic bool want_parallel_dirops; /* set by init, used for its reply */
 	_Atomic bool detached;
 	_Atomic bool looping;
 };

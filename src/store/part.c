@@ -38,6 +38,11 @@ static enum age part_age(const struct store *store, const struct part *part)
 	return store_age(store, part->began_ms);
 }
 
+uint32_t store_content_hash(const struct blob *content)
+{
+	return content ? (uint32_t)(blob_hash(content) & ((1u << HASH_BITS) - 1)) : 0;
+}
+
 static bool same_blob(const struct blob *a, const struct blob *b)
 {
 	if (!a || !b)
@@ -62,7 +67,7 @@ static void part_take(struct store *store, struct part *part, struct blob *blob,
 	}
 	blob_unref(part->blob);
 	part->blob = blob;
-	part->hash = blob ? (uint32_t)(blob_hash(blob) & ((1u << HASH_BITS) - 1)) : 0;
+	part->hash = store_content_hash(blob);
 	if (known)
 		store->events.part_changed(store->events.arg, part->stack, part->which);
 }

@@ -108,6 +108,7 @@ bool store_part_known(const struct store *store, const struct stack *stack, enum
 struct blob *store_part_blob(const struct stack *stack, enum store_part part);
 /* A number under 2^22 that follows the part's content. */
 uint32_t store_part_hash(const struct stack *stack, enum store_part part);
+uint32_t store_content_hash(const struct blob *content); /* NULL gives 0 */
 
 /* How long the kernel may go on without asking, in ms: until the first half of
  * the ttl is over. */

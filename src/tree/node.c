@@ -136,7 +136,7 @@ int nodes_init(struct tree *tree)
 
 		if (!node)
 			return -ENOMEM;
-		assert(node->id == kind + 1); /* the root's is 1, as the kernel wants it */
+		assert(node->id == tree_fixed_id(kind));
 	}
 	return 0;
 }

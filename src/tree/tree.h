@@ -117,6 +117,11 @@ size_t tree_size(const struct tree *tree);
 /* NULL when the kernel names what we do not have. */
 struct node *tree_node(const struct tree *tree, uint64_t id);
 struct node *tree_fixed(const struct tree *tree, enum node_kind kind);
+/* Its id; the only thing here that may be asked outside the monitor. */
+static inline uint64_t tree_fixed_id(enum node_kind kind)
+{
+	return (uint64_t)kind + 1; /* the root's is 1, as the kernel wants it */
+}
 /* The node of a slot, made when there is none.  NULL: no memory. */
 struct node *tree_slot(struct tree *tree, struct dir *dir, enum node_kind kind);
 /* The same without making one: NULL also when there is none. */

@@ -132,7 +132,7 @@ def test_several_without_a_name(account, mount):
     api = account()
     for number in (1, 2):
         api.add_stack(stack("", number))
-    api.add_stack(stack("unnamed", 3, name=None))
+    api.add_stack(stack(None, 3))
     mnt = mount(api)
     assert mnt.names() == [stack_id(1), stack_id(2), stack_id(3)]
     api.expect(list=1)

@@ -7,6 +7,7 @@ import time
 import pytest
 from account import LIST, stack
 from emulator import TlsFront
+from expected import all_configs
 from mount import SLOWER, MountFailed, mounted_at, output_of
 
 STACKS = 40
@@ -29,7 +30,7 @@ def test_a_certificate_of_ones_own(api, front, mount):
     directories = api.directories()
     mnt = mount(api, url=front.url, cacert=front.cacert)
     output = output_of("cat */config.json", cwd=mnt.path)
-    assert output == "".join(directories[name].config.decode() for name in sorted(directories))
+    assert output == all_configs(directories)
     assert mnt.status()["source"].startswith(front.url)
     api.expect(list=1)
 

@@ -146,3 +146,9 @@ def directory_names(records):
         assert plain not in names
         names[plain] = record
     return {name.decode("utf-8", "surrogateescape"): record for name, record in names.items()}
+
+
+def all_configs(directories):
+    """What `cat */config.json` prints: in the order of the paths, a-b/… before a/…"""
+    paths = sorted(f"{name}/" for name in directories)
+    return "".join(directories[path[:-1]].config.decode() for path in paths)

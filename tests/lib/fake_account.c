@@ -33,6 +33,8 @@ void fake_account_init(struct fake_account *a, const struct store_events *events
 	assert(r == 0);
 	r = timers_new(a->monitor, &a->clock.base, &a->timers);
 	assert(r == 0);
+	if (!events)
+		return;
 	const struct store_options options = {
 		.monitor = a->monitor,
 		.timers = a->timers,

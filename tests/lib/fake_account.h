@@ -22,6 +22,7 @@ struct fake_account {
 	struct store *store;
 };
 
+/* events NULL: without a store, for a test that makes its own. */
 void fake_account_init(struct fake_account *a, const struct store_events *events, uint64_t ttl_ms,
 		       uint64_t stale_ms);
 void fake_account_done(struct fake_account *a);

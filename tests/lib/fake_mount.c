@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <fuse.h>
 #include <limits.h>
+#include <mntent.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -72,14 +73,31 @@ static const struct fuse_operations operations = {
 	.write = fake_write,
 };
 
+/* Copies of mounts that others made came with the namespace.  To keep them
+ * would keep their processes, which wait for the last copy to go. */
+static void drop_foreign_mounts(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *m;
+
+	while (mounts && (m = getmntent(mounts)))
+		if (strcmp(m->mnt_type, "fuse.stacksfs") == 0)
+			(void)umount2(m->mnt_dir, MNT_DETACH);
+	if (mounts)
+		endmntent(mounts);
+}
+
 bool fake_mount_possible(void)
 {
 	static int possible = -1;
 
-	if (possible < 0)
-		possible = access("/dev/fuse", R_OK | W_OK) == 0 && unshare(CLONE_NEWNS) == 0 &&
-			   mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
-	return possible == 1;
+	if (possible >= 0)
+		return possible;
+	possible = access("/dev/fuse", R_OK | W_OK) == 0 && unshare(CLONE_NEWNS) == 0 &&
+		   mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
+	if (possible)
+		drop_foreign_mounts();
+	return possible;
 }
 
 static _Noreturn void serve(const struct fake_mount *spec, int ready)

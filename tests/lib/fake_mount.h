@@ -8,11 +8,11 @@
 #include <sys/types.h>
 
 struct fake_mount {
-	const char *dir;         /* absolute */
-	const char *subtype;     /* NULL: stacksfs */
-	const char *status;      /* content of .stacksfs/status */
-	const char *errors;      /* of .stacksfs/errors, after a refresh */
-	int refresh_error;       /* what a write to .stacksfs/refresh gives: 0 or -errno */
+	const char *dir;     /* absolute */
+	const char *subtype; /* NULL: stacksfs */
+	const char *status;  /* content of .stacksfs/status */
+	const char *errors;  /* of .stacksfs/errors, after a refresh */
+	int refresh_error;   /* what a write to .stacksfs/refresh gives: 0 or -errno */
 };
 
 /* A mount namespace of this process's own, so that nothing is left behind.

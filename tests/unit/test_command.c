@@ -29,7 +29,8 @@ static const char full[] =
 	"\"dependencies\":{}},\"http\":{\"calls\":40,\"tries\":43,\"retries\":3,\"failures\":0,"
 	"\"running\":2,\"queued\":0,\"received_bytes\":1258291,\"latency_ms\":"
 	"{\"p50\":120,\"p90\":340,\"p99\":900}},\"scratch\":{\"bytes\":0,\"limit\":67108864},"
-	"\"errors\":2,\"later\":[{\"pid\":1}],\"even\":{\"deeper\":{\"still\":{\"x\":{\"y\":1}}}}}\n";
+	"\"errors\":2,\"later\":[{\"pid\":1}],\"even\":{\"deeper\":{\"still\":{\"x\":{\"y\":1}}}}}"
+	"\n";
 
 static const char full_printed[] =
 	"mount       /mnt/s, https://api.integrator.io\n"
@@ -73,6 +74,7 @@ static void test_print(void **state)
 		  "errors      0\n" },
 		{ "{\"pid\":-7,\"uptime_s\":1e3,\"errors\":2.9}", "errors      2\n" },
 		{ "{\"errors\":99999999999999999999}", "" },
+		{ "{\"scratch\":{\"bytes\":0,\"limit\":0}}", "" },
 		{ "{\"requests\":{\"200\":3,\"list\":{\"200\":\"x\"}}}", "" },
 		{ "{\"version\":\"12345678901234567890123456789\\u00e4\\u00e4\"}",
 		  "process     stacksfs 12345678901234567890123456789\u00e4\n" },
@@ -160,8 +162,8 @@ static struct run run(enum options_command command, enum options_format format, 
 	size_t out_len, err_len;
 	FILE *out = open_memstream(&r.out, &out_len), *err = open_memstream(&r.err, &err_len);
 
-	r.status = command == OPTIONS_STATUS ? command_status(&o, out, err) :
-					       command_refresh(&o, err);
+	r.status =
+		command == OPTIONS_STATUS ? command_status(&o, out, err) : command_refresh(&o, err);
 	fclose(out);
 	fclose(err);
 	return r;
@@ -205,7 +207,8 @@ static void test_status(void **state)
 		const char *text, *check;
 		int check_status;
 	} rows[] = {
-		{ "{\"api\":{\"state\":\"ok\",\"list_age_s\":12}}\n", "ok: %s, list 12 s old\n", 0 },
+		{ "{\"api\":{\"state\":\"ok\",\"list_age_s\":12}}\n", "ok: %s, list 12 s old\n",
+		  0 },
 		{ "{\"api\":{\"state\":\"ok\"}}\n", "ok: %s\n", 0 },
 		{ full, "stale: %s, list 5 min 12 s old: no ?[31manswer\n", 1 },
 		{ "{\"api\":{\"state\":\"error\"}}\n", "error: %s: no reason given\n", 1 },
@@ -270,7 +273,8 @@ static void test_dead_and_hung(void **state)
 		  "to clear it: fusermount3 -u -z %s\n" },
 		{ SIGSTOP, "silent: %s: its process is there but does not answer\n",
 		  "{\n  \"mountpoint\": \"%s\",\n  \"api\": {\n    \"state\": \"silent\"\n  }\n}\n",
-		  "mount       %s, us\nstate       silent: its process is there but does not answer\n",
+		  "mount       %s, us\nstate       silent: its process is there but does not "
+		  "answer\n",
 		  "stacksfs: %s: not refreshed: its process does not answer\n" },
 	};
 
@@ -300,19 +304,20 @@ static void test_refresh(void **state)
 		const char *errors, *err;
 	} rows[] = {
 		{ 0, "{\"message\":\"old\"}\n", "" },
-		{ -EACCES, "{\"message\":\"older\"}\n{\"errno\":13,\"message\":\"token refused\"}\n",
+		{ -EACCES,
+		  "{\"message\":\"older\"}\n{\"errno\":13,\"message\":\"token refused\"}\n",
 		  "stacksfs: %s: not refreshed: token refused\n" },
 		{ -EHOSTUNREACH, "", "stacksfs: %s: not refreshed: No route to host\n" },
 		{ -EIO, "broken\n", "stacksfs: %s: not refreshed: Input/output error\n" },
-		{ -EIO, "{\"message\":\"cut",
-		  "stacksfs: %s: not refreshed: Input/output error\n" },
+		{ -EIO, "{\"message\":\"cut", "stacksfs: %s: not refreshed: Input/output error\n" },
 	};
 
 	if (!fake_mount_possible())
 		skip();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char *dir = fake_dir();
-		struct fake_mount spec = { .dir = dir, .refresh_error = rows[i].error,
+		struct fake_mount spec = { .dir = dir,
+					   .refresh_error = rows[i].error,
 					   .errors = rows[i].errors };
 		pid_t pid = fake_mount_start(&spec);
 
@@ -341,7 +346,16 @@ static void test_refresh_long_errors(void **state)
 	buf_done(&errors);
 }
 
-/* Without MOUNTPOINT: all of them.  Others may be mounted on this machine. */
+static void test_status_of_none(void **state)
+{
+	if (!fake_mount_possible())
+		skip();
+	expect(OPTIONS_STATUS, OPTIONS_FOR_PEOPLE, NULL, 0, "no stacksfs mount\n", "");
+	expect(OPTIONS_STATUS, OPTIONS_CHECK, NULL, 1, "no stacksfs mount\n", "");
+	expect(OPTIONS_STATUS, OPTIONS_JSON, NULL, 0, "", "");
+}
+
+/* Without MOUNTPOINT: all of them. */
 static void test_status_of_all(void **state)
 {
 	if (!fake_mount_possible())
@@ -384,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_dead_and_hung),
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_refresh_long_errors),
+		cmocka_unit_test(test_status_of_none),
 		cmocka_unit_test(test_status_of_all),
 	};
 

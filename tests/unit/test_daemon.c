@@ -33,7 +33,7 @@ static struct shared {
 	bool fd_open, own_session, stderr_was_open;
 	ino_t stdio[3]; /* after daemon_ready */
 	bool environment;
-} *shared;
+} * shared;
 
 struct outcome {
 	int status;      /* of the program */

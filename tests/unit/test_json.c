@@ -118,13 +118,13 @@ static const struct {
 	{ "\xc3\xa9", 1, 1, 0, "value is missing" },
 	{ "\f1", 1, 1, 0, "value is missing" },
 	{ "{\n  \"a\": 1,\n  \"b\": x\n}", 3, 8, 19, "value is missing" },
-	{ "[\"\xc3\xa9\xe2\x82\xac\", x]", 1, 8, 11, "value is missing" },
+	{ "[\"\xc3\xa9\xe2\x82\xac\", x]", 1, 8, 10, "value is missing" },
 	{ "[1,\r\n 2,\r\n x]", 3, 2, 11, "value is missing" },
 	{ "{\"a\":1,\"b\":2,\"a\":3}", 1, 14, 13, "twice" },
 	{ "{\"a\":1,\n\"\\u0061\":2}", 2, 1, 8, "twice" },
 	{ "{\"\xc3\xa9\":1,\"\\u00e9\":2}", 1, 8, 8, "twice" },
 	{ "{\"\":1,\"\":2}", 1, 7, 6, "twice" },
-	{ "[{\"b\":0},{\"x\":{\"b\":1,\"b\":1},\"x\":1}]", 1, 23, 22, "twice" },
+	{ "[{\"b\":0},{\"x\":{\"b\":1,\"b\":1},\"x\":1}]", 1, 22, 21, "twice" },
 };
 
 static void test_bad_texts(void **state)
@@ -446,16 +446,14 @@ static void test_string_equals(void **state)
 
 /* ---- size ---- */
 
-static char *many_keys(size_t n, const char *fmt, size_t *ret_len)
+static char *many_keys(size_t n, const char *prefix, size_t *ret_len)
 {
 	struct buf text = BUF_INIT(100 * 1024 * 1024);
 
 	assert_int_equal(buf_puts(&text, "{"), 0);
 	for (size_t i = 0; i < n; i++) {
-		char key[64];
-
-		snprintf(key, sizeof(key), fmt, i % 7 * n + i);
-		assert_int_equal(buf_printf(&text, "%s\"%s\":1", i ? "," : "", key), 0);
+		assert_int_equal(buf_printf(&text, "%s\"%s%zx\":1", i ? "," : "", prefix,
+					    i % 7 * n + i), 0);
 	}
 	assert_int_equal(buf_puts(&text, "}"), 0);
 	*ret_len = text.len;
@@ -465,12 +463,14 @@ static char *many_keys(size_t n, const char *fmt, size_t *ret_len)
 /* Generous: a quadratic search takes minutes. */
 static void test_many_keys(void **state)
 {
-	static const char *const forms[] = { "%zx", "\\u0041%zx", "%060zx" };
+	static const char *const prefixes[] = {
+		"", "\\u0041", "all keys have the same long beginning, which hashes know well "
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
 		struct json_error e;
 		size_t len;
-		char *text = many_keys(100000, forms[i], &len);
+		char *text = many_keys(100000, prefixes[i], &len);
 		clock_t began = clock();
 
 		assert_int_equal(json_check(text, len, 0, &e), 0);

@@ -34,9 +34,10 @@ static void test_parse(void **state)
 		uid_t uid;
 	} rows[] = {
 		{ "36 35 0:50 / /mnt/s rw,nosuid shared:1 master:2 - fuse.stacksfs us "
-		  "rw,user_id=1000,group_id=7\n", 0, 36, "/mnt/s", "us", 1000 },
-		{ "36 35 0:50 / /a\\040b\\134c\\011\\043 rw - fuse.stacksfs https://x/\\054 rw", 0, 36,
-		  "/a b\\c\t#", "https://x/,", 0 },
+		  "rw,user_id=1000,group_id=7\n",
+		  0, 36, "/mnt/s", "us", 1000 },
+		{ "36 35 0:50 / /a\\040b\\134c\\011\\043 rw - fuse.stacksfs https://x/\\054 rw", 0,
+		  36, "/a b\\c\t#", "https://x/,", 0 },
 		{ "36 35 0:50 / /m rw - fuse stacksfs#us rw,user_id=5", 0, 36, "/m", "stacksfs#us",
 		  5 },
 		{ "36 35 0:50 / /a\\04 rw - fuse.stacksfs none rw,user_id=x", 0, 36, "/a\\04",
@@ -304,14 +305,10 @@ static void test_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_prepare),
-		cmocka_unit_test(test_live),
-		cmocka_unit_test(test_dead),
-		cmocka_unit_test(test_dead_of_another_kind),
-		cmocka_unit_test(test_hung),
-		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_parse),   cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_prepare), cmocka_unit_test(test_live),
+		cmocka_unit_test(test_dead),    cmocka_unit_test(test_dead_of_another_kind),
+		cmocka_unit_test(test_hung),    cmocka_unit_test(test_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

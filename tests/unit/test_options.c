@@ -124,9 +124,10 @@ static void test_source(void **state)
 
 static void test_values(void **state)
 {
-	struct options o = accept("stacksfs -fd us /m -o ttl=0,stale=2592000 -otimeout=1,rate=0 "
-				  "-o tokens=no,ro,uid=7,gid=4294967294,umask=022 "
-				  "-o token_file=/t\\,1,cacert=/c,proxy=http://p:1,allow_other,noexec");
+	struct options o =
+		accept("stacksfs -fd us /m -o ttl=0,stale=2592000 -otimeout=1,rate=0 "
+		       "-o tokens=no,ro,uid=7,gid=4294967294,umask=022 "
+		       "-o token_file=/t\\,1,cacert=/c,proxy=http://p:1,allow_other,noexec");
 
 	assert_true(o.foreground && o.debug);
 	assert_int_equal(o.ttl_s, 0);
@@ -284,7 +285,8 @@ static void test_refused(void **state)
 		{ "stacksfs /m -o fsname=", "fsname= needs a value" },
 		{ "stacksfs /m -o tll=3", "unknown option 'tll'; is 'ttl' meant?" },
 		{ "stacksfs /m -o TTL=3", "unknown option 'TTL'; is 'ttl' meant?" },
-		{ "stacksfs /m -o allowother", "unknown option 'allowother'; is 'allow_other' meant?" },
+		{ "stacksfs /m -o allowother",
+		  "unknown option 'allowother'; is 'allow_other' meant?" },
 		{ "stacksfs /m -o =3", "unknown option ''" },
 		{ "stacksfs /m -o a\tb", "unknown option 'a?b'" },
 	};
@@ -296,9 +298,9 @@ static void test_refused(void **state)
 /* They come with the write path; until then it would be a lie to take them. */
 static void test_not_yet(void **state)
 {
-	static const char *const names[] = { "grace=1", "overwrite", "rotate_by=rm", "state=none",
-					     "scratch=1", "dry_run", "delete_in_use",
-					     "max_delete=1", "max_rotate=1" };
+	static const char *const names[] = { "grace=1",       "overwrite",    "rotate_by=rm",
+					     "state=none",    "scratch=1",    "dry_run",
+					     "delete_in_use", "max_delete=1", "max_rotate=1" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char line[64];

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_account.h"
+#include "fs/fs.h"
+
+#define TTL 30000
+
+static struct fake_account a;
+static struct fs *fs;
+static uint64_t dropped_node;
+static char dropped_name[300];
+
+static void on_drop_node(void *arg, uint64_t node)
+{
+	dropped_node = node;
+}
+
+static void on_drop_name(void *arg, uint64_t parent, const char *name)
+{
+	snprintf(dropped_name, sizeof(dropped_name), "%s", name);
+}
+
+static int setup(void **state)
+{
+	const struct fs_kernel kernel = { on_drop_node, on_drop_name, NULL };
+
+	fake_account_init(&a, NULL, 0, 0);
+	const struct fs_options options = {
+		.monitor = a.monitor,
+		.timers = a.timers,
+		.http = a.http,
+		.api = a.api,
+		.clock = &a.clock.base,
+		.source = "http://127.0.0.1:1",
+		.mountpoint = "/mnt",
+		.ttl_ms = TTL,
+		.stale_ms = 3600000,
+		.umask = 077,
+		.tokens = true,
+	};
+	assert_int_equal(fs_new(&options, &fs), 0);
+	assert_int_equal(fs_start(fs, NULL, NULL), 0);
+	fs_set_kernel(fs, &kernel);
+	dropped_node = 0;
+	dropped_name[0] = '\0';
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	http_free(a.http);
+	a.http = NULL;
+	fs_free(fs);
+	fake_account_done(&a);
+	return 0;
+}
+
+/* An operation and what became of it. */
+struct call {
+	struct fs_op op;
+	bool done, parked;
+	char text[4096];
+};
+
+static void on_done(struct fs_op *op)
+{
+	struct call *c = (struct call *)op;
+
+	c->done = true;
+	if (op->data)
+		snprintf(c->text, sizeof(c->text), "%.*s", (int)op->data_len, op->data);
+	fs_op_end(op);
+}
+
+static void on_parked(struct fs_op *op)
+{
+	((struct call *)op)->parked = true;
+}
+
+static void submit(struct call *c)
+{
+	c->op.done = on_done;
+	c->op.parked = on_parked;
+	fs_submit(fs, &c->op);
+}
+
+static struct call lookup(uint64_t parent, const char *name)
+{
+	struct call c = { .op = { .call = FS_LOOKUP, .node = parent, .name = name } };
+
+	submit(&c);
+	return c;
+}
+
+static uint64_t node_of(uint64_t parent, const char *name)
+{
+	struct call c = lookup(parent, name);
+
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	return c.op.entry.node;
+}
+
+static uint64_t open_node(uint64_t node)
+{
+	struct call c = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
+
+	submit(&c);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	return c.op.handle;
+}
+
+static struct call read_handle(uint64_t handle, uint64_t offset)
+{
+	struct call c = { .op = { .call = FS_READ, .handle = handle, .offset = offset,
+				  .size = 4096 } };
+
+	submit(&c);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	return c;
+}
+
+static void list_one(const char *extra)
+{
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "one", extra)));
+}
+
+static void test_waits_for_the_first_list(void **state)
+{
+	struct call c = { .op = { .call = FS_LOOKUP, .node = FS_ROOT, .name = "one" } };
+
+	submit(&c);
+	assert_true(c.parked);
+	assert_false(c.done);
+	list_one("");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	assert_int_not_equal(c.op.entry.node, 0);
+	assert_int_equal(c.op.entry.entry_ms, TTL / 2);
+	assert_int_equal(c.op.entry.attr.st_mode, S_IFDIR | 0700);
+}
+
+static void test_reads_a_config(void **state)
+{
+	list_one(",\"n\":9007199254740993,\"x\":1.10");
+	uint64_t node = node_of(node_of(FS_ROOT, "one"), "config.json");
+	uint64_t handle = open_node(node);
+	struct call c = read_handle(handle, 0);
+
+	assert_non_null(strstr(c.text, "\n  \"n\": 9007199254740993,\n  \"x\": 1.10\n}\n"));
+	struct call stat = { .op = { .call = FS_GETATTR, .node = node } };
+	submit(&stat);
+	assert_int_equal(stat.op.entry.attr.st_size, strlen(c.text));
+	assert_int_equal(read_handle(handle, strlen(c.text)).op.data_len, 0);
+	assert_int_equal(read_handle(handle, 2).op.data_len, strlen(c.text) - 2);
+	fs_release(fs, handle);
+	assert_int_equal(fake_account_tries(&a), 1);
+}
+
+static void test_open_handle_keeps_its_version(void **state)
+{
+	list_one("");
+	uint64_t dir = node_of(FS_ROOT, "one");
+	uint64_t node = node_of(dir, "config.json");
+	uint64_t handle = open_node(node);
+
+	fake_account_advance(&a, TTL);
+	struct call again = { .op = { .call = FS_LOOKUP, .node = dir, .name = "config.json" } };
+	submit(&again);
+	assert_false(again.done);
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", ",\"new\":true")));
+	assert_true(again.done);
+	assert_int_not_equal(again.op.entry.node, node);
+	assert_string_equal(dropped_name, "config.json");
+	assert_null(strstr(read_handle(handle, 0).text, "new"));
+
+	uint64_t newer = open_node(again.op.entry.node);
+	assert_non_null(strstr(read_handle(newer, 0).text, "new"));
+	/* The old node opens no more: the kernel looks the path up again. */
+	struct call stale = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
+	submit(&stale);
+	assert_int_equal(stale.op.err, -ESTALE);
+	fs_release(fs, handle);
+	fs_release(fs, newer);
+}
+
+static void test_changed_version_is_dropped_before_an_open(void **state)
+{
+	list_one("");
+	uint64_t node = node_of(node_of(FS_ROOT, "one"), "config.json");
+
+	fs_release(fs, open_node(node));
+	fake_account_advance(&a, TTL);
+	struct call c = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
+	submit(&c);
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", ",\"new\":true")));
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(c.op.drop_node, node);
+	assert_false(c.op.keep_cache);
+	fs_release(fs, c.op.handle);
+
+	struct call d = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
+	submit(&d);
+	assert_int_equal(d.op.drop_node, 0);
+	assert_true(d.op.keep_cache);
+	fs_release(fs, d.op.handle);
+}
+
+static void test_interrupt_ends_one_waiter_only(void **state)
+{
+	list_one("");
+	uint64_t dir = node_of(FS_ROOT, "one");
+	struct call c = { .op = { .call = FS_LOOKUP, .node = dir, .name = "systemToken" } };
+	struct call d = c;
+
+	submit(&c);
+	submit(&d);
+	assert_true(c.parked && d.parked);
+	fs_interrupt(fs, c.op.serial);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -EINTR);
+	fs_interrupt(fs, c.op.serial); /* too late: nothing */
+	assert_false(d.done);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"secret\"}");
+	assert_true(d.done);
+	assert_int_equal(d.op.err, 0);
+	assert_int_equal(d.op.entry.attr.st_size, 7);
+	assert_int_equal(d.op.entry.attr.st_mode, S_IFREG | 0400);
+}
+
+static void test_failure_leaves_a_line_in_errors(void **state)
+{
+	list_one("");
+	uint64_t dir = node_of(FS_ROOT, "one");
+	struct call c = { .op = { .call = FS_LOOKUP, .node = dir, .name = "dependencies" } };
+
+	submit(&c);
+	fake_account_answer(&a, 1, 403,
+			    "{\"errors\":[{\"code\":\"forbidden\",\"message\":\"not yours\","
+			    "\"field\":\"_id\"}]}");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -EPERM);
+	uint64_t handle = open_node(node_of(node_of(FS_ROOT, ".stacksfs"), "errors"));
+	struct call text = read_handle(handle, 0);
+	fs_release(fs, handle);
+	assert_non_null(strstr(text.text, "\"path\":\"/one/dependencies\",\"op\":\"lookup\","
+					  "\"errno\":\"EPERM\",\"status\":403,"
+					  "\"code\":\"forbidden\",\"message\":\"not yours\","
+					  "\"field\":\"_id\""));
+}
+
+static void test_absent_names_cost_nothing(void **state)
+{
+	static const char *const names[] = { ".git",        ".DS_Store", "._x",   ".Trash-1000",
+					     "autorun.inf", ".hidden",   "a\x01", "%41" };
+
+	list_one("");
+	fake_account_advance(&a, TTL); /* even then */
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct call c = lookup(FS_ROOT, names[i]);
+
+		assert_true(c.done);
+		assert_int_equal(c.op.err, 0);
+		assert_int_equal(c.op.entry.node, 0);
+	}
+	assert_int_equal(fake_account_tries(&a), 1);
+}
+
+static void test_changes_are_refused_in_one_place(void **state)
+{
+	list_one("");
+	uint64_t node = node_of(node_of(FS_ROOT, "one"), "config.json");
+	struct call open_write = { .op = { .call = FS_OPEN, .node = node, .flags = O_WRONLY } };
+	struct call change = { .op = { .call = FS_CHANGE, .node = FS_ROOT } };
+
+	submit(&open_write);
+	assert_int_equal(open_write.op.err, -EROFS);
+	submit(&change);
+	assert_int_equal(change.op.err, -EROFS);
+}
+
+static void test_xattrs(void **state)
+{
+	static const struct {
+		const char *name;
+		int err;
+		const char *value;
+	} table[] = {
+		{ "user.stacksfs.id", 0, "600000000000000000000001" },
+		{ "user.stacksfs.type", 0, "server" },
+		{ "user.stacksfs.stale", -ENODATA, "" },
+		{ "user.other", -ENODATA, "" },
+		{ "security.selinux", -EOPNOTSUPP, "" },
+		{ "system.posix_acl_access", -EOPNOTSUPP, "" },
+	};
+
+	list_one("");
+	uint64_t dir = node_of(FS_ROOT, "one");
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct call c = { .op = { .call = FS_GETXATTR, .node = dir,
+					  .name = table[i].name } };
+
+		submit(&c);
+		assert_int_equal(c.op.err, table[i].err);
+		assert_string_equal(c.text, table[i].value);
+	}
+}
+
+static void test_end_of_the_mount_ends_who_waits(void **state)
+{
+	struct call c = { .op = { .call = FS_LOOKUP, .node = FS_ROOT, .name = "one" } };
+
+	submit(&c);
+	assert_false(c.done);
+	fs_end_parked(fs, -ENOTCONN);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -ENOTCONN);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_waits_for_the_first_list),
+		TEST(test_reads_a_config),
+		TEST(test_open_handle_keeps_its_version),
+		TEST(test_changed_version_is_dropped_before_an_open),
+		TEST(test_interrupt_ends_one_waiter_only),
+		TEST(test_failure_leaves_a_line_in_errors),
+		TEST(test_absent_names_cost_nothing),
+		TEST(test_changes_are_refused_in_one_place),
+		TEST(test_xattrs),
+		TEST(test_end_of_the_mount_ends_who_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

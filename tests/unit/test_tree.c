@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_account.h"
+#include "tree/tree.h"
+
+#define ID_2 "600000000000000000000002"
+
+static struct fake_account a;
+static struct tree *tree;
+static unsigned names_changed, nodes_detached;
+
+static void on_name(void *arg, const char *name)
+{
+	names_changed++;
+}
+
+static void on_detached(void *arg, struct node *node)
+{
+	nodes_detached++;
+}
+
+static void on_added(void *arg, struct stack *stack)
+{
+	assert_int_equal(tree_add(tree, stack), 0);
+}
+
+static void on_changed(void *arg, struct stack *stack, struct record *old)
+{
+	assert_int_equal(tree_rename(tree, stack), 0);
+}
+
+static void on_gone(void *arg, struct stack *stack)
+{
+	tree_remove(tree, stack);
+}
+
+static void on_part(void *arg, struct stack *stack, enum store_part part)
+{
+}
+
+static int setup(void **state)
+{
+	const struct tree_events tree_events = { on_name, on_detached, NULL };
+	const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
+
+	assert_int_equal(tree_new(&tree_events, &tree), 0);
+	fake_account_init(&a, &events, 0, 0);
+	fake_account_start(&a);
+	names_changed = nodes_detached = 0;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	http_free(a.http);
+	a.http = NULL;
+	tree_free(tree);
+	fake_account_done(&a);
+	return 0;
+}
+
+static struct stack *stack_of(unsigned id)
+{
+	const struct stack_id stack_id = fake_id(id);
+
+	return store_find(a.store, &stack_id);
+}
+
+static struct dir *dir_of(unsigned id)
+{
+	return tree_dir(stack_of(id));
+}
+
+static void woken(struct store_wait *wait, const struct api_error *error)
+{
+}
+
+/* One more list, in which the given records are all there is. */
+static void relist(const char *list)
+{
+	static struct store_wait wait;
+	size_t next = fake_account_tries(&a);
+
+	wait = (struct store_wait){ .wake = woken };
+	fake_account_advance(&a, 1);
+	monitor_enter(a.monitor);
+	assert_int_equal(store_need_list(a.store, &wait), STORE_WAIT);
+	monitor_leave(a.monitor);
+	fake_account_answer(&a, next, 200, list);
+}
+
+static void answer_404_to_the_rest(void)
+{
+	for (size_t i = 0; i < fake_account_tries(&a); i++) {
+		if (!fake_transport_try(a.transport, i)->answered)
+			fake_account_answer(&a, i, 404, "");
+	}
+}
+
+static void test_oldest_keeps_the_plain_name(void **state)
+{
+	bool old;
+
+	fake_account_answer(&a, 0, 200,
+			    fake_list(3, fake_record(3, "x", ""), fake_record(2, "x", ""),
+				      fake_record(1, "y", "")));
+	assert_string_equal(dir_of(2)->name, "x");
+	assert_string_equal(dir_of(3)->name, "x~600000000000000000000003");
+	assert_ptr_equal(tree_find(tree, "y", &old), dir_of(1));
+	assert_false(old);
+	assert_null(tree_find(tree, "z", &old));
+}
+
+static void test_names_stay_when_the_plain_one_goes(void **state)
+{
+	bool old;
+
+	fake_account_answer(&a, 0, 200,
+			    fake_list(2, fake_record(1, "x", ""), fake_record(2, "x", "")));
+	relist(fake_list(1, fake_record(2, "x", "")));
+	answer_404_to_the_rest();
+	assert_null(stack_of(1));
+	assert_string_equal(dir_of(2)->name, "x~" ID_2);
+	assert_null(tree_find(tree, "x", &old));
+	/* The plain name is free for who comes next. */
+	relist(fake_list(2, fake_record(2, "x", ",\"a\":1"), fake_record(9, "x", "")));
+	assert_string_equal(dir_of(2)->name, "x~" ID_2);
+	assert_string_equal(dir_of(9)->name, "x");
+}
+
+static void test_rename_leaves_a_link(void **state)
+{
+	bool old;
+
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "before", "")));
+	struct node *node = tree_slot(tree, dir_of(1), NODE_STACK);
+	tree_looked_up(node);
+	relist(fake_list(1, fake_record(1, "after", "")));
+	assert_string_equal(dir_of(1)->name, "after");
+	assert_ptr_equal(tree_find(tree, "after", &old), dir_of(1));
+	assert_false(old);
+	assert_ptr_equal(tree_find(tree, "before", &old), dir_of(1));
+	assert_true(old);
+	assert_ptr_equal(tree_slot(tree, dir_of(1), NODE_STACK), node); /* the same directory */
+	assert_int_equal(tree_old_name(tree, "before")->kind, NODE_OLD_NAME);
+	assert_null(tree_old_name(tree, "after"));
+
+	/* Another stack needs the name. */
+	relist(fake_list(2, fake_record(1, "after", ""), fake_record(2, "before", "")));
+	assert_ptr_equal(tree_find(tree, "before", &old), dir_of(2));
+	assert_false(old);
+	/* And back. */
+	relist(fake_list(2, fake_record(1, "before", ",\"b\":2"), fake_record(2, "before", "")));
+	assert_string_equal(dir_of(1)->name, "before~600000000000000000000001");
+}
+
+static void test_node_ids_never_come_back(void **state)
+{
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "x", "")));
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		struct node *node = tree_slot(tree, dir_of(1), NODE_CONFIG);
+
+		assert_int_not_equal(node->id, last);
+		last = node->id;
+		tree_looked_up(node);
+		assert_ptr_equal(tree_node(tree, last), node);
+		tree_forget(tree, node, 1);
+		assert_null(tree_node(tree, last));
+		assert_null(tree_peek(dir_of(1), NODE_CONFIG));
+	}
+	assert_int_equal(tree_fixed(tree, NODE_ROOT)->id, 1);
+	assert_null(tree_node(tree, 0));
+	assert_null(tree_node(tree, UINT64_MAX));
+}
+
+static void test_detached_node_lives_while_it_is_used(void **state)
+{
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "x", "")));
+	struct node *node = tree_slot(tree, dir_of(1), NODE_CONFIG);
+	uint64_t id = node->id;
+
+	tree_looked_up(node);
+	tree_open(node);
+	tree_detach(tree, node);
+	assert_int_equal(nodes_detached, 1);
+	struct node *next = tree_slot(tree, dir_of(1), NODE_CONFIG);
+	assert_ptr_not_equal(next, node);
+	assert_int_equal(tree_ino(next), tree_ino(node));
+	tree_looked_up(next);
+	tree_forget(tree, node, 1);
+	assert_ptr_equal(tree_node(tree, id), node);
+	tree_close(tree, node);
+	assert_null(tree_node(tree, id));
+	assert_ptr_equal(tree_peek(dir_of(1), NODE_CONFIG), next);
+}
+
+static void test_inode_numbers(void **state)
+{
+	fake_account_answer(&a, 0, 200,
+			    fake_list(2, fake_record(1, "x", ""), fake_record(2, "y", "")));
+	for (unsigned id = 1; id <= 2; id++) {
+		const struct stack *stack = stack_of(id);
+
+		assert_true(tree_stack_ino(stack, NODE_TOKEN) <
+			    tree_stack_ino(stack, NODE_DEPENDENCIES));
+		assert_true(tree_stack_ino(stack, NODE_DEPENDENCIES) <
+			    tree_stack_ino(stack, NODE_CONFIG));
+		assert_true(tree_stack_ino(stack, NODE_STACK) > 100);
+		assert_true(tree_stack_ino(stack, NODE_CONFIG) <= INT64_MAX);
+	}
+	assert_int_not_equal(tree_stack_ino(stack_of(1), NODE_STACK),
+			     tree_stack_ino(stack_of(2), NODE_STACK));
+	/* Part of the format of a backup: it must never change. */
+	assert_int_equal(tree_stack_ino(stack_of(1), NODE_STACK), 0x5d0dc0db9bc17180);
+}
+
+static void test_listing_goes_on_while_stacks_come_and_go(void **state)
+{
+	fake_account_answer(&a, 0, 200,
+			    fake_list(3, fake_record(1, "a", ""), fake_record(2, "b", ""),
+				      fake_record(3, "c", "")));
+	struct dir *first = tree_after(tree, 0);
+	assert_ptr_equal(first, dir_of(1));
+	assert_int_equal(first->cookie, TREE_FIRST_COOKIE);
+	relist(fake_list(2, fake_record(3, "c", ""), fake_record(4, "d", "")));
+	answer_404_to_the_rest();
+	assert_int_equal(tree_size(tree), 2);
+	struct dir *next = tree_after(tree, TREE_FIRST_COOKIE);
+	assert_ptr_equal(next, dir_of(3));
+	next = tree_after(tree, next->cookie);
+	assert_ptr_equal(next, dir_of(4));
+	assert_null(tree_after(tree, next->cookie));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_oldest_keeps_the_plain_name),
+		TEST(test_names_stay_when_the_plain_one_goes),
+		TEST(test_rename_leaves_a_link),
+		TEST(test_node_ids_never_come_back),
+		TEST(test_detached_node_lives_while_it_is_used),
+		TEST(test_inode_numbers),
+		TEST(test_listing_goes_on_while_stacks_come_and_go),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
