@@ -243,12 +243,13 @@ static int prompt_once(int tty, char *raw, size_t *ret_len)
 static int prompt(struct secret **ret, struct message *ret_why)
 {
 	CLEANUP(fd_done) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-	CLEANUP(raw_done) char *raw = malloc(RAW_BYTES);
+	CLEANUP(raw_done) char *raw = NULL;
 	size_t len = 0;
 	int r;
 
 	if (tty < 0)
 		return message_fail(ret_why, -errno, "/dev/tty: %s", strerror(errno));
+	raw = malloc(RAW_BYTES);
 	if (!raw)
 		return message_fail(ret_why, -ENOMEM, "out of memory");
 	do {

@@ -50,8 +50,8 @@ struct http {
 	unsigned loads; /* how often reload.load was called */
 };
 
-/* Bring the inbox and the cancellations in; whether there were any. */
-bool dispatch_take_news(struct http *http);
+/* Bring the inbox in, and end what was cancelled. */
+void dispatch_take_news(struct http *http);
 /* End what is late, begin what may begin.  How long until there is more to do
  * here, if nothing else happens; at most DISPATCH_MAX_WAIT_MS. */
 unsigned dispatch_advance(struct http *http);

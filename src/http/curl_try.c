@@ -109,14 +109,26 @@ static int set_fixed(struct transport_try *t)
 		{ CURLOPT_SSL_VERIFYHOST, 2 },
 		{ CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
 		{ CURLOPT_NETRC, CURL_NETRC_IGNORED },
-		{ CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
-		{ CURLOPT_PIPEWAIT, 1 },
 		{ CURLOPT_TCP_KEEPALIVE, 1 },
 		{ CURLOPT_SUPPRESS_CONNECT_HEADERS, 1 },
 		{ CURLOPT_HTTPAUTH, CURLAUTH_BEARER },
 	};
 
 	return set_longs(t->easy, fixed, ARRAY_SIZE(fixed));
+}
+
+/* TLS tells at once whether a connection can be shared, so a try may wait for
+ * that.  Without TLS it would wait for the first answer of all, which may take
+ * as long as a list does. */
+static int set_version(struct transport_try *t)
+{
+	bool tls = strcmp(t->setup->origin.scheme, "https") == 0;
+	const struct long_option options[] = {
+		{ CURLOPT_HTTP_VERSION, tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1 },
+		{ CURLOPT_PIPEWAIT, tls },
+	};
+
+	return set_longs(t->easy, options, ARRAY_SIZE(options));
 }
 
 /* A third for connecting and, where asking again does no harm, half for a
@@ -342,8 +354,8 @@ int curl_try_setup(struct transport_try *t, const struct curl_setup *setup,
 		   const struct transport_request *request)
 {
 	static int (*const steps[])(struct transport_try *t) = {
-		set_fixed, set_deadlines, set_method, set_route,
-		set_token, set_headers,	  set_callbacks,
+		set_fixed, set_version, set_deadlines, set_method,
+		set_route, set_token,	set_headers,   set_callbacks,
 	};
 	int r = 0;
 

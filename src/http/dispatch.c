@@ -391,24 +391,16 @@ unsigned dispatch_advance(struct http *h)
 
 /* ---- news from other threads ---- */
 
-static bool take_inbox(struct http *h)
+/* Bring all new calls in, and give one of the cancelled, or NULL.  Both in one
+ * go: a cancelled call is not in the inbox any more when it is given. */
+static struct http_call *take_news(struct http *h)
 {
 	struct http_call *call;
-	bool any = false;
 
 	pthread_mutex_lock(&h->lock);
-	while ((call = TAILQ_FIRST(&h->inbox))) {
+	while ((call = TAILQ_FIRST(&h->inbox)))
 		call_move_last(call, &h->places[call->spec.class]);
-		any = true;
-	}
-	pthread_mutex_unlock(&h->lock);
-	return any;
-}
-
-static struct http_call *take_cancelled(struct http *h)
-{
-	pthread_mutex_lock(&h->lock);
-	struct http_call *call = TAILQ_FIRST(&h->cancelled);
+	call = TAILQ_FIRST(&h->cancelled);
 	if (call) {
 		TAILQ_REMOVE(&h->cancelled, call, cancel_link);
 		call->cancel_asked = false;
@@ -417,17 +409,12 @@ static struct http_call *take_cancelled(struct http *h)
 	return call;
 }
 
-bool dispatch_take_news(struct http *h)
+void dispatch_take_news(struct http *h)
 {
-	bool any = take_inbox(h);
 	struct http_call *call;
 
-	/* Cancelled calls have left the inbox: each was submitted before. */
-	while ((call = take_cancelled(h))) {
+	while ((call = take_news(h)))
 		end_early(h, call, -ECANCELED, "cancelled");
-		any = true;
-	}
-	return any;
 }
 
 void dispatch_cancel_all(struct http *h)

@@ -119,11 +119,30 @@ def describe_process(pid):
         return "?"
 
 
+def end_children(pids):
+    """Of processes that should have ended by now; a list of what is wrong with them."""
+    problems = []
+    for pid in pids:
+        name = describe_process(pid)
+        status = mount_lib.wait_for_exit(pid, 2 * mount_lib.SLOWER)
+        if status is None:
+            problems.append(f"a process was left: {name}")
+            os.kill(pid, signal.SIGKILL)
+            mount_lib.wait_for_exit(pid, 5)
+        elif os.WIFSIGNALED(status):
+            problems.append(f"a process was ended by signal {os.WTERMSIG(status)}: {name}")
+    return problems
+
+
 class Watchdog:
-    """After its time every mount is aborted, which frees whoever waits in one, us too."""
+    """After its time every mount is aborted, which frees whoever waits in one, us too.
+
+    A test that waits elsewhere, or waits on, is interrupted by a signal some seconds later.
+    """
 
     def __init__(self, seconds):
         self.fired = False
+        self.test_is_over = threading.Event()
         self.main = threading.main_thread().ident
         self.timer = threading.Timer(seconds, self.fire)
         self.timer.daemon = True
@@ -133,7 +152,8 @@ class Watchdog:
         self.fired = True
         faulthandler.dump_traceback(file=sys.__stderr__)
         mount_lib.abort_all()
-        signal.pthread_kill(self.main, signal.SIGALRM)
+        if not self.test_is_over.wait(5):
+            signal.pthread_kill(self.main, signal.SIGALRM)
 
     def cancel(self):
         self.timer.cancel()
@@ -166,6 +186,9 @@ class Harness:
         problems = []
         for mount in reversed(self.mounts):
             problems += mount.stop()
+        for mountpoint, device in mount_lib.mounts_below(self.work):
+            problems.append(f"still mounted: {mountpoint}")
+            mount_lib.force_unmount(mountpoint, device)
         for account in self.accounts:
             problems += self.end_account(account, misuse)
         if counted and not self.counted and not self.failed:
@@ -205,18 +228,15 @@ def harness(request, work):
     signal.signal(signal.SIGALRM, on_alarm)
     watchdog = Watchdog(limit.args[0] * mount_lib.SLOWER if limit else TEST_S)
     yield harness
+    watchdog.test_is_over.set()
     try:
         problems = harness.tear_down(
             misuse=bool(node.get_closest_marker("misuse")),
             counted="mount" in request.fixturenames and not node.get_closest_marker("any_requests"))
     finally:
         watchdog.cancel()
-        left = children() - before
-        described = [describe_process(pid) for pid in left]
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-            mount_lib.wait_for_exit(pid, 5)
-    problems += [f"a process was left: {process}" for process in described]
+        ended = end_children(children() - before)
+    problems += ended
     if watchdog.fired:
         problems.append("the test took too long")
     assert not problems, "\n".join(problems)

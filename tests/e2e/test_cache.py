@@ -190,7 +190,7 @@ def test_an_idle_mount_asks_nothing(api, mount):
 @pytest.mark.any_requests("a second renewal may have begun")
 def test_a_renewal_happens_behind_the_readers_back(api, mount):
     """In the second half of a ttl an access starts one, and none waits for it."""
-    ttl = 4 * SLOWER
+    ttl = int(4 * SLOWER)
     mnt = mount(api, ttl=ttl)
     mnt.config("one")
     began = time.monotonic()
@@ -209,7 +209,7 @@ def test_a_renewal_happens_behind_the_readers_back(api, mount):
 
 @pytest.mark.any_requests("depends on how often is looked within a ttl")
 def test_a_used_mount_never_waits(api, mount):
-    ttl = 2 * SLOWER
+    ttl = int(2 * SLOWER)
     mnt = mount(api, ttl=ttl)
     mnt.config("one")
     api.fault(kind="delay", delay_ms=int(ttl / 4 * 1000), path=LIST)
@@ -304,6 +304,22 @@ def test_an_open_file_keeps_its_version(api, mount):
         assert kept.read() == old, "who reads on reads one version, whole"
         assert os.fstat(kept.fileno()).st_ino == os.stat(mnt / "one" / "config.json").st_ino
         assert mnt.config("one") == new, "and gives its pages to nobody else"
+    api.expect(list=2)
+
+
+def test_an_open_file_that_was_not_read_yet_keeps_its_version(api, mount):
+    """The kernel has none of its pages: they must come from the version that was opened."""
+    api.patch_stack(stack_id(1), {"note": "old " * 50_000})
+    mnt = mount(api)
+    old = api.records()[0].config
+    with open(mnt / "one" / "config.json", "rb", buffering=0) as kept:
+        api.patch_stack(stack_id(1), {"note": "new! " * 60_000})
+        mnt.refresh()
+        assert mnt.config("one") == api.records()[0].config
+        assert kept.read(len(old)) == old
+        assert kept.read(100) == b""
+        assert os.fstat(kept.fileno()).st_size == len(old)
+        assert mnt.config("one") == api.records()[0].config
     api.expect(list=2)
 
 
@@ -433,7 +449,7 @@ def test_a_stack_that_cannot_be_asked_about_is_not_gone(account, mount):
 def test_an_answer_overtaken_by_a_newer_one_is_dropped(account, mount):
     """A list asked for first, made before the change and delivered after the record's own GET."""
     api = account(**LONG_LIST)
-    mnt = mount(api, ttl=2 * SLOWER)
+    mnt = mount(api, ttl=int(2 * SLOWER))
     name, record = min(api.directories().items())
     mnt.config(name)
     let_pass(2.2 * SLOWER)

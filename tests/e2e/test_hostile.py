@@ -283,6 +283,8 @@ BAD_TOKENS = {
     "number": dict(body='{"systemToken":5}'), "null token": dict(body='{"systemToken":null}'),
     "object": dict(body='{"systemToken":{"a":"b"}}'), "cut": dict(body='{"systemToken":"abc'),
     "twice": dict(body='{"systemToken":"a","systemToken":"b"}'),
+    "two lines": dict(body='{"systemToken":"a\\nb"}'), "nul": dict(body='{"systemToken":"a\\u0000"}'),
+    "empty": dict(body='{"systemToken":""}'),
     "3 MB": dict(body='{"systemToken":"' + "t" * 3_000_000 + '"}'), "brackets": dict(body=DEEP),
     "redirect": dict(kind="status", status=302, headers={"Location": "/v1/stacks"}),
 }
@@ -327,11 +329,10 @@ def test_dependencies_that_are_none(api, mount, answer):
     api.expect(list=1, dependencies=2)
 
 
-def test_a_token_with_a_newline_in_it(api, mount):
-    """The file holds what the API says, whatever it is."""
+def test_a_token_is_shown_as_what_its_text_means(api, mount):
     mnt = mount(api)
-    fault(api, TOKEN, dict(body='{"systemToken":"a\\nb\\u0020c"}'))
-    assert mnt.read("one", "systemToken") == b"a\nb c\n"
+    fault(api, TOKEN, dict(body='{"other":[{}], "systemToken" : "a\\u002Bb\\/c\\"d="}'))
+    assert mnt.read("one", "systemToken") == b'a+b/c"d=\n'
     api.expect(list=1, token=1)
 
 

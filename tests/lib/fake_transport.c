@@ -196,12 +196,13 @@ void fake_transport_answer(struct fake_transport *fake, size_t i, const struct f
 
 void fake_transport_status(struct fake_transport *fake, size_t i, int status, const char *body)
 {
-	fake_transport_answer(fake, i, &(struct fake_answer){ .status = status, .body = body,
-							      .retry_after_ms = -1 });
+	fake_transport_answer(
+		fake, i,
+		&(struct fake_answer){ .status = status, .body = body, .retry_after_ms = -1 });
 }
 
 void fake_transport_fail(struct fake_transport *fake, size_t i, int err, bool sent)
 {
-	fake_transport_answer(fake, i, &(struct fake_answer){ .err = err, .sent = sent,
-							      .retry_after_ms = -1 });
+	fake_transport_answer(
+		fake, i, &(struct fake_answer){ .err = err, .sent = sent, .retry_after_ms = -1 });
 }

@@ -44,16 +44,22 @@ struct http *client_new_port(unsigned port)
 /* Never tried again, so that each test sees its one exchange. */
 struct http_spec client_get(const char *target, size_t max_body_bytes)
 {
-	return (struct http_spec){ .method = HTTP_GET, .retry = HTTP_RETRY_NEVER,
-				   .class = HTTP_CLASS_USER, .target = target,
+	return (struct http_spec){ .method = HTTP_GET,
+				   .retry = HTTP_RETRY_NEVER,
+				   .class = HTTP_CLASS_USER,
+				   .target = target,
 				   .max_body_bytes = max_body_bytes };
 }
 
 struct http_spec client_put(const void *body, size_t len)
 {
-	return (struct http_spec){ .method = HTTP_PUT, .retry = HTTP_RETRY_NEVER,
-				   .class = HTTP_CLASS_SAVE, .target = "/v1/stacks/1",
-				   .body = body, .body_len = len, .max_body_bytes = 1000 };
+	return (struct http_spec){ .method = HTTP_PUT,
+				   .retry = HTTP_RETRY_NEVER,
+				   .class = HTTP_CLASS_SAVE,
+				   .target = "/v1/stacks/1",
+				   .body = body,
+				   .body_len = len,
+				   .max_body_bytes = 1000 };
 }
 
 void reply_init(struct reply *reply)

@@ -6,6 +6,7 @@ end of a process is its pidfd.  Whatever goes wrong, a mount can be got rid of: 
 connection frees every process that waits in it.
 """
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import time
 SLOWER = float(os.environ.get("STACKSFS_TEST_SLOWER", "1"))
 START_S = 20 * SLOWER
 STOP_S = 20 * SLOWER
+MNT_FORCE = 1
 TOKEN_ENV = "CELIGO_API_TOKEN"
 
 # Mounts that exist now; the watchdog aborts them when a test takes too long.
@@ -87,11 +89,26 @@ def mounted_at(path):
     return found
 
 
-def abort_connection(device):
+def mounts_below(path):
+    """[(mount point, major:minor)] of what is mounted below a folder."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        rows = [line.split() for line in mounts]
+    return [(row[4], row[2]) for row in rows if row[4].startswith(f"{path}/")]
+
+
+def force_unmount(mountpoint, device):
+    abort_connection(mountpoint, device)
+    run(["umount", "-l", mountpoint] if os.getuid() == 0
+        else ["fusermount3", "-u", "-z", mountpoint])
+
+
+def abort_connection(mountpoint, device):
     """Every call that waits in the mount, and every later one, fails at once."""
-    minor = device.split(":")[1]
-    with contextlib.suppress(OSError):
-        pathlib.Path("/sys/fs/fuse/connections", minor, "abort").write_text("1")
+    control = pathlib.Path("/sys/fs/fuse/connections", device.split(":")[1], "abort")
+    try:
+        control.write_text("1")
+    except OSError:  # fusectl is not mounted, or the connection is not ours to end
+        ctypes.CDLL(None).umount2(os.fsencode(mountpoint), MNT_FORCE)
 
 
 def wait_for_exit(pid, timeout):
@@ -314,16 +331,17 @@ class Mount:
         return problems
 
     def kill(self):
+        """What a crash does: the mount stays, dead."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         wait_for_exit(self.pid, STOP_S)
+        with live_lock:
+            live.discard(self)
 
     def abort(self):
         """By force: free whoever waits, take the mount off the tree, end the process."""
-        if self.device:
-            abort_connection(self.device)
-        run(["umount", "-l", self.path] if os.getuid() == 0
-            else ["fusermount3", "-u", "-z", self.path])
+        if self.device and mounted_at(self.path):
+            force_unmount(self.path, self.device)
         if wait_for_exit(self.pid, 2) is None:
             self.kill()
         with live_lock:
@@ -335,4 +353,4 @@ def abort_all():
     with live_lock:
         stuck = list(live)
     for mount in stuck:
-        abort_connection(mount.device)
+        abort_connection(mount.path, mount.device)

@@ -111,8 +111,9 @@ static enum raw_then serve(struct connection *c, char *text, size_t *len, unsign
 
 	while (then == RAW_KEEP && (size = request_size(text)) > 0 && size <= *len) {
 		char *one = checked(strndup(text, size));
-		struct raw_request request = { .fd = c->fd, .conn_no = c->no, .no = ++*no,
-					       .text = one, .len = size };
+		struct raw_request request = {
+			.fd = c->fd, .conn_no = c->no, .no = ++*no, .text = one, .len = size
+		};
 
 		note_request(c->server, &request);
 		then = c->server->answer(c->server->arg, &request);

@@ -283,8 +283,8 @@ static void test_body_bound(void **state)
 	assert_body(plain, 10 * 1024 * 1024, -EMSGSIZE, 0, 0);
 	/* refused before a byte of it is read */
 	assert_get(say_and_wait, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", -EMSGSIZE, 0);
-	assert_get(say_and_wait,
-		   "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n", -EMSGSIZE, 0);
+	assert_get(say_and_wait, "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n",
+		   -EMSGSIZE, 0);
 }
 
 /* That it is an error, and which, matters more than the rest of its text. */
@@ -361,7 +361,8 @@ static enum raw_then say_packed(void *arg, const struct raw_request *request)
 	char head[128];
 
 	snprintf(head, sizeof(head),
-		 "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", p->len);
+		 "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
+		 p->len);
 	raw_puts(request->fd, head);
 	raw_write(request->fd, p->bytes, p->len);
 	return RAW_KEEP;
@@ -484,8 +485,8 @@ static unsigned count(const char *text, const char *part)
  * would send it again. */
 static void assert_sent_once(enum http_method method)
 {
-	struct raw_server *server = raw_server_new(
-		say_close_after_first, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	struct raw_server *server = raw_server_new(say_close_after_first,
+						   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	struct http *http = client_new_port(raw_server_port(server));
 	struct http_spec spec = client_get("/warm", BOUND);
 	struct reply reply;
@@ -611,7 +612,8 @@ static void test_unusable_token(void **state)
 		struct transport_try *try;
 
 		assert_int_equal(secret_new(tokens[i], strlen(tokens[i]), &token), 0);
-		struct transport_request request = { .target = "/x", .timeout_ms = 1,
+		struct transport_request request = { .target = "/x",
+						     .timeout_ms = 1,
 						     .token = token };
 		assert_int_equal(t->ops->start(t, &request, ignore_answer, NULL, &try), -EINVAL);
 	}
@@ -631,8 +633,9 @@ static int to_memory(int *ret_saved)
 
 static void test_log_line(void **state)
 {
-	struct raw_server *server = raw_server_new(
-		say, "HTTP/1.1 200 OK\r\nETag: \"secret-etag\"\r\nContent-Length: 11\r\n\r\nsecret-body");
+	struct raw_server *server =
+		raw_server_new(say, "HTTP/1.1 200 OK\r\nETag: \"secret-etag\"\r\nContent-Length: "
+				    "11\r\n\r\nsecret-body");
 	char url[64], text[4096] = "";
 	struct reply reply;
 	int saved;

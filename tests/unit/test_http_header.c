@@ -27,11 +27,16 @@ static void test_value(void **state)
 	static const struct {
 		const char *line, *value;
 	} rows[] = {
-		{ "ETag: x\r\n", "x" },	     { "etag:x\r\n", "x" },
-		{ "ETAG: \t x y \t\r\n", "x y" }, { "ETag:\r\n", "" },
-		{ "ETag:", "" },	     { "ETag : x\r\n", NULL },
-		{ "ETagg: x\r\n", NULL },    { " ETag: x\r\n", NULL },
-		{ "ETa", NULL },	     { "ETag", NULL },
+		{ "ETag: x\r\n", "x" },
+		{ "etag:x\r\n", "x" },
+		{ "ETAG: \t x y \t\r\n", "x y" },
+		{ "ETag:\r\n", "" },
+		{ "ETag:", "" },
+		{ "ETag : x\r\n", NULL },
+		{ "ETagg: x\r\n", NULL },
+		{ " ETag: x\r\n", NULL },
+		{ "ETa", NULL },
+		{ "ETag", NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -51,8 +56,8 @@ static void test_etag_forms(void **state)
 {
 	static const char *const good[] = { "\"\"", "\"abc\"", "W/\"abc\"", "\"\xc3\xa4!#\"" };
 	static const char *const bad[] = {
-		"", "abc", "\"", "W/", "W/\"", "w/\"a\"", "\"a", "a\"", "\"a b\"", "\"a\"b\"",
-		"\"a\x7f\"", "\"a\tb\"", "*", "\"a\", \"b\"",
+		"",    "abc",     "\"",       "W/",        "W/\"",     "w/\"a\"", "\"a",
+		"a\"", "\"a b\"", "\"a\"b\"", "\"a\x7f\"", "\"a\tb\"", "*",       "\"a\", \"b\"",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -159,14 +164,10 @@ static void test_visible(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_value),
-		cmocka_unit_test(test_etag_forms),
-		cmocka_unit_test(test_etag),
-		cmocka_unit_test(test_link_is_joined),
-		cmocka_unit_test(test_link_bound),
-		cmocka_unit_test(test_content_encoding),
-		cmocka_unit_test(test_retry_after),
-		cmocka_unit_test(test_visible),
+		cmocka_unit_test(test_value),       cmocka_unit_test(test_etag_forms),
+		cmocka_unit_test(test_etag),        cmocka_unit_test(test_link_is_joined),
+		cmocka_unit_test(test_link_bound),  cmocka_unit_test(test_content_encoding),
+		cmocka_unit_test(test_retry_after), cmocka_unit_test(test_visible),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

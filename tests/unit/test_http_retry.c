@@ -55,9 +55,8 @@ static void test_maybe_processed(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		assert_int_equal(
-			retry_maybe_processed(rows[i].err, rows[i].sent, rows[i].status),
-			rows[i].maybe);
+		assert_int_equal(retry_maybe_processed(rows[i].err, rows[i].sent, rows[i].status),
+				 rows[i].maybe);
 }
 
 static void test_backoff_bounds(void **state)
@@ -92,8 +91,12 @@ static void test_backoff_differs_by_seed(void **state)
 
 static struct retry_case failed_with(int status)
 {
-	return (struct retry_case){ .mode = HTTP_RETRY_ALWAYS, .sent = true, .status = status,
-				    .retry_after_ms = -1, .tries = 1, .left_ms = 30000 };
+	return (struct retry_case){ .mode = HTTP_RETRY_ALWAYS,
+				    .sent = true,
+				    .status = status,
+				    .retry_after_ms = -1,
+				    .tries = 1,
+				    .left_ms = 30000 };
 }
 
 static bool decide(const struct retry_case *c)
@@ -119,8 +122,11 @@ static void test_decide_modes(void **state)
 	assert_false(decide(&c));
 	c.status = 429;
 	assert_true(decide(&c));
-	c = (struct retry_case){ .mode = HTTP_RETRY_UNPROCESSED, .err = -ECONNREFUSED,
-				 .retry_after_ms = -1, .tries = 1, .left_ms = 30000 };
+	c = (struct retry_case){ .mode = HTTP_RETRY_UNPROCESSED,
+				 .err = -ECONNREFUSED,
+				 .retry_after_ms = -1,
+				 .tries = 1,
+				 .left_ms = 30000 };
 	assert_true(decide(&c));
 	c.sent = true;
 	assert_false(decide(&c));

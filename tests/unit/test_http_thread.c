@@ -81,8 +81,8 @@ static void *use(void *arg)
 	for (int i = 0; i < N_CALLS; i++) {
 		reply_wait(&replies[i]);
 		bad += replies[i].times != 1;
-		bad += replies[i].err ? replies[i].err != -ECANCELED || i % 3 != 0 :
-					replies[i].status != 200;
+		bad += replies[i].err ? replies[i].err != -ECANCELED || i % 3 != 0
+				      : replies[i].status != 200;
 		reply_free(&replies[i]);
 	}
 	return (void *)bad;
@@ -149,6 +149,7 @@ static void test_cancel_in_flight(void **state)
 	raw_server_free(server);
 }
 
+/* That the first server's answer is slow holds nobody else up. */
 static void test_free_in_flight(void **state)
 {
 	static struct reply replies[20];

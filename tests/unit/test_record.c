@@ -175,10 +175,10 @@ static void test_refused(void **state)
 		{ "{" ID ",\"server\":[]}", "server is not an object" },
 		{ "{" ID ",\"server\":\"******\"}", "server is not an object" },
 		{ "{" ID ",\"lambda\":false}", "lambda is not an object" },
-		{ "{" ID "," ID "}", "not JSON: a key twice in one object at line 1, column 36" },
+		{ "{" ID "," ID "}", "not JSON: a key twice in one object at line 1, column 35" },
 		{ "{" ID ",\"x\":[{\"a\":1,\"\\u0061\":2}]}",
-		  "not JSON: a key twice in one object at line 1, column 48" },
-		{ "{" ID "} x", "not JSON: more text behind the value at line 1, column 37" },
+		  "not JSON: a key twice in one object at line 1, column 47" },
+		{ "{" ID "} x", "not JSON: more text behind the value at line 1, column 36" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
