@@ -136,8 +136,8 @@ int answer_judge(struct api *api, enum api_endpoint endpoint, const struct http_
 	return e->err;
 }
 
-int answer_refuse(enum api_endpoint endpoint, const struct http_result *result,
-		  struct api_error *e, int err, const char *fmt, ...)
+int answer_refuse(enum api_endpoint endpoint, const struct http_result *result, struct api_error *e,
+		  int err, const char *fmt, ...)
 {
 	char text[sizeof(e->message)];
 	va_list ap;

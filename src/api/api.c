@@ -107,18 +107,18 @@ static int ask(const struct call *from, enum http_class class, const struct api_
 
 /* ---- judging ---- */
 
-/* 0 with *ret_meta set, or an error in *e. */
-static int judge(const struct call *c, const struct http_result *result, struct api_meta *ret_meta,
+/* 0, or an error in *e; *meta is filled in either way. */
+static int judge(const struct call *c, const struct http_result *result, struct api_meta *meta,
 		 struct api_error *e)
 {
 	int status = answer_judge(c->api, c->endpoint, result, c->etag != NULL, e);
 
-	*ret_meta = (struct api_meta){ .began_ms = result->began_ms, .took_ms = result->took_ms };
+	*meta = (struct api_meta){ .began_ms = result->began_ms, .took_ms = result->took_ms };
 	if (status < 0)
 		return status;
-	ret_meta->not_modified = status == 304;
+	meta->not_modified = status == 304;
 	/* A 304 may leave out what the caller already has. */
-	ret_meta->etag = status == 304 && !result->etag ? c->etag : result->etag;
+	meta->etag = status == 304 && !result->etag ? c->etag : result->etag;
 	return 0;
 }
 
@@ -133,8 +133,8 @@ static int refuse(const struct call *c, const struct http_result *result, struct
 
 /* ---- records ---- */
 
-static int read_record(const struct call *c, const struct http_result *result,
-		       struct api_error *e, struct record **ret)
+static int read_record(const struct call *c, const struct http_result *result, struct api_error *e,
+		       struct record **ret)
 {
 	CLEANUP(record_unrefp) struct record *rec = NULL;
 	char why[160];
@@ -348,8 +348,7 @@ int api_get_dependencies(struct api *api, enum http_class class, const struct st
 {
 	struct call c = { api, API_ENDPOINT_DEPENDENCIES, true, *id, { .text = done }, arg, NULL };
 
-	return ask(&c, class, NULL, (struct http_spec){ .if_none_match = etag },
-		   dependencies_done);
+	return ask(&c, class, NULL, (struct http_spec){ .if_none_match = etag }, dependencies_done);
 }
 
 int api_put_within(struct api *api, const struct stack_id *id, const char *if_match,

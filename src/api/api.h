@@ -5,8 +5,9 @@
  * JSON that has not been checked, or an HTTP status except for people.
  * Threads: any thread may ask.  Callbacks run on the http thread with no lock
  * held and must not block; each is called exactly once, never from inside the
- * asking call.  On success error is NULL.  Asking functions return -ENOMEM or
- * -ESHUTDOWN, and then call nothing. */
+ * asking call.  On success error is NULL.  Asking functions return -ENOMEM,
+ * -ESHUTDOWN or -EINVAL (a validator or a body beyond http's bounds), and then
+ * call nothing. */
 #ifndef API_API_H
 #define API_API_H
 
@@ -21,14 +22,14 @@
 #include "base/secret.h"
 #include "http/http.h"
 
-#define API_MAX_PAGE_BYTES (64 * 1024 * 1024)
-#define API_MAX_PAGES 10000
-#define API_MAX_DEPENDENCIES_BYTES (1024 * 1024)
+#define API_MAX_PAGE_BYTES              (64 * 1024 * 1024)
+#define API_MAX_PAGES                   10000
+#define API_MAX_DEPENDENCIES_BYTES      (1024 * 1024)
 #define API_MAX_DEPENDENCIES_TEXT_BYTES (4 * API_MAX_DEPENDENCIES_BYTES) /* laid out */
-#define API_MAX_TOKEN_BYTES 4096
-#define API_MAX_STACKS 1000000
-#define API_MAX_LIST_BYTES (512 * 1024 * 1024) /* text of all records of a list */
-#define API_MAX_ETAG 256
+#define API_MAX_TOKEN_BYTES             4096
+#define API_MAX_STACKS                  1000000
+#define API_MAX_LIST_BYTES              (512 * 1024 * 1024) /* text of all records of a list */
+#define API_MAX_ETAG                    256
 
 struct api;
 
@@ -49,10 +50,10 @@ struct api_meta {
 /* ---- the whole list ---- */
 
 struct api_page {
-	size_t first;       /* index of its first record */
-	uint64_t began_ms;  /* when this page's request was begun */
-	char *etag;         /* or NULL */
-	char *next;         /* the target of the page after it, or NULL */
+	size_t first;      /* index of its first record */
+	uint64_t began_ms; /* when this page's request was begun */
+	char *etag;        /* or NULL */
+	char *next;        /* the target of the page after it, or NULL */
 };
 
 /* All records of the account in the server's order, whole.  Counted; immutable. */
@@ -62,9 +63,9 @@ struct api_list {
 	size_t n_records;
 	struct api_page *pages;
 	size_t n_pages;
-	uint64_t began_ms;       /* of the first page */
-	uint64_t took_ms;        /* the whole chain */
-	unsigned n_requests;     /* repeated ones too */
+	uint64_t began_ms;   /* of the first page */
+	uint64_t took_ms;    /* the whole chain */
+	unsigned n_requests; /* repeated ones too */
 };
 
 struct api_list *api_list_ref(struct api_list *list);
@@ -108,8 +109,8 @@ typedef void api_plain_fn(void *arg, const struct api_error *error, const struct
 NODISCARD int api_get(struct api *api, enum http_class class, const struct stack_id *id,
 		      const char *etag, api_record_fn *done, void *arg);
 NODISCARD int api_get_within(struct api *api, enum http_class class, const struct stack_id *id,
-			     const char *etag, const struct api_budget *budget,
-			     api_record_fn *done, void *arg);
+			     const char *etag, const struct api_budget *budget, api_record_fn *done,
+			     void *arg);
 NODISCARD int api_get_token(struct api *api, enum http_class class, const struct stack_id *id,
 			    const char *etag, api_secret_fn *done, void *arg);
 NODISCARD int api_get_dependencies(struct api *api, enum http_class class,

@@ -13,15 +13,15 @@
 #include "base/macros.h"
 
 struct api_error {
-	int err;            /* negative errno; 0: no error */
-	int status;         /* HTTP status, 0 when there was no answer */
-	uint64_t call_no;   /* http_result.call_no */
+	int err;              /* negative errno; 0: no error */
+	int status;           /* HTTP status, 0 when there was no answer */
+	uint64_t call_no;     /* http_result.call_no */
 	bool processed_maybe; /* a change that may have taken effect although it failed */
-	bool may_retry;     /* the caller may try again after retry_in_ms */
+	bool may_retry;       /* the caller may try again after retry_in_ms */
 	uint64_t retry_in_ms;
-	char code[64];      /* the server's own; "" when it gave none */
-	char message[256];  /* the server's own, or what went wrong here */
-	char field[128];    /* the server's own; "" */
+	char code[64];     /* the server's own; "" when it gave none */
+	char message[256]; /* the server's own, or what went wrong here */
+	char field[128];   /* the server's own; "" */
 };
 
 /* The errno for an HTTP status that is no success: section 3's table. */

@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #define LIST_PATH "/v1/stacks"
-#define MAX_URL (2 * LINK_MAX_TARGET) /* with the scheme, host and base that are taken off */
+#define MAX_URL   (2 * LINK_MAX_TARGET) /* with the scheme, host and base that are taken off */
 
 /* A piece of the field; never NULL. */
 struct span {

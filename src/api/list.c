@@ -25,7 +25,7 @@ struct chain {
 	struct api_list *list; /* what has come so far */
 	size_t room;           /* for records */
 	size_t text_bytes;
-	uint64_t ended_ms;     /* of the last page */
+	uint64_t ended_ms; /* of the last page */
 
 	/* What an earlier chain brought: the record expected next, and all of them
 	 * sorted by _id, made when one is not where it was. */
@@ -36,8 +36,8 @@ struct chain {
 	/* The page that is asked for. */
 	char target[LINK_MAX_TARGET];
 	bool conditional;
-	size_t number;         /* from 1; for messages */
-	size_t first;          /* place of its first record */
+	size_t number; /* from 1; for messages */
+	size_t first;  /* place of its first record */
 };
 
 /* ---- lists ---- */

@@ -21,12 +21,11 @@ NODISCARD int endpoint_ask(struct api *api, enum api_endpoint endpoint, struct h
  * a success, or 304 where conditional, is returned; anything else fills *e and
  * returns e->err. */
 NODISCARD int answer_judge(struct api *api, enum api_endpoint endpoint,
-			   const struct http_result *result, bool conditional,
-			   struct api_error *e);
+			   const struct http_result *result, bool conditional, struct api_error *e);
 
 /* A success that cannot be used: fill *e with err and a message of our own;
  * returns err. */
-int answer_refuse(enum api_endpoint endpoint, const struct http_result *result,
-		  struct api_error *e, int err, const char *fmt, ...) PRINTF_LIKE(5, 6);
+int answer_refuse(enum api_endpoint endpoint, const struct http_result *result, struct api_error *e,
+		  int err, const char *fmt, ...) PRINTF_LIKE(5, 6);
 
 #endif

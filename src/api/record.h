@@ -24,11 +24,11 @@ struct record {
 	_Atomic unsigned refs;
 	struct stack_id id;
 	enum stack_type type;
-	int64_t created_ms;   /* Unix time; from the _id when the field is missing */
-	int64_t modified_ms;  /* Unix time; created_ms when the field is missing */
+	int64_t created_ms;  /* Unix time; from the _id when the field is missing */
+	int64_t modified_ms; /* Unix time; created_ms when the field is missing */
 	uint32_t name_len;
 	uint32_t text_len;
-	const char *name;     /* unescaped bytes, may hold NULs and broken UTF-8; "" when missing */
+	const char *name; /* unescaped bytes, may hold NULs and broken UTF-8; "" when missing */
 	const char *text;
 };
 

@@ -20,7 +20,10 @@ struct buf {
 	size_t max_bytes;
 };
 
-#define BUF_INIT(max) { .max_bytes = (max) }
+#define BUF_INIT(max)                                                                              \
+	{                                                                                          \
+		.max_bytes = (max)                                                                 \
+	}
 
 /* Free the bytes; the buffer may be used again.  buf_wipe clears them first. */
 void buf_done(struct buf *buf);

@@ -225,8 +225,9 @@ static int scan_string(struct json_scan *scan, enum json_event event)
 		int r;
 
 		if (s[at] < 0x20)
-			return fail(scan, at, "a control character in a string (write \\n, \\t or "
-					      "\\u00XX)");
+			return fail(scan, at,
+				    "a control character in a string (write \\n, \\t or "
+				    "\\u00XX)");
 		if (s[at] == '\\') {
 			at++;
 			r = scan_escape(scan, &at);
@@ -372,8 +373,9 @@ static int scan_behind_value(struct json_scan *scan)
 	if (c == (object ? '}' : ']'))
 		return end(scan);
 	if (c != ',')
-		return fail_or_end(scan, scan->at, object ? "a comma or '}' is missing"
-							  : "a comma or ']' is missing");
+		return fail_or_end(scan, scan->at,
+				   object ? "a comma or '}' is missing"
+					  : "a comma or ']' is missing");
 	scan->at++;
 	skip_space(scan);
 	return object ? scan_key(scan) : scan_value(scan);
@@ -511,8 +513,8 @@ bool json_string_equals(const char *token, size_t len, const char *bytes)
 struct key {
 	const char *bytes; /* unescaped */
 	size_t len;
-	size_t offset;     /* in the text */
-	size_t object;     /* counts the objects of the text */
+	size_t offset; /* in the text */
+	size_t object; /* counts the objects of the text */
 	bool escaped;
 };
 

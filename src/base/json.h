@@ -16,13 +16,13 @@
 #define JSON_MAX_DEPTH 100
 
 enum json_event {
-	JSON_END,          /* the text is complete */
+	JSON_END, /* the text is complete */
 	JSON_OBJECT_BEGIN,
 	JSON_OBJECT_END,
 	JSON_ARRAY_BEGIN,
 	JSON_ARRAY_END,
-	JSON_KEY,          /* token: the string with its quotes */
-	JSON_STRING,       /* token: with its quotes */
+	JSON_KEY,    /* token: the string with its quotes */
+	JSON_STRING, /* token: with its quotes */
 	JSON_NUMBER,
 	JSON_TRUE,
 	JSON_FALSE,
@@ -57,8 +57,8 @@ struct json_scan {
 	unsigned depth;          /* of what encloses the token; 0 at the top */
 	struct json_error error; /* set when json_next fails */
 
-	size_t at;               /* private from here on */
-	unsigned open;           /* containers */
+	size_t at;     /* private from here on */
+	unsigned open; /* containers */
 	unsigned char state;
 	unsigned char stack[(JSON_MAX_DEPTH + 1 + 7) / 8];
 };

@@ -93,8 +93,8 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 	size_t len = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
 
 	int head = use_syslog ? snprintf(line, sizeof(line), "%.64s: ", module)
-			      : snprintf(line, sizeof(line), "stacksfs: %s %.64s: ",
-					 levels[level].name, module);
+			      : snprintf(line, sizeof(line),
+					 "stacksfs: %s %.64s: ", levels[level].name, module);
 	size_t at = append_safe(line, (size_t)head, sizeof(line) - 1, text, len);
 
 	if (use_syslog) {

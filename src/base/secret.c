@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CHUNK_BYTES (64 * 1024)
+#define CHUNK_BYTES    (64 * 1024)
 #define SLOT_MIN_BYTES 64
-#define N_CLASSES 12 /* 64 bytes to 128 KiB */
+#define N_CLASSES      12 /* 64 bytes to 128 KiB */
 
 struct secret {
 	union {
@@ -27,8 +27,9 @@ struct secret {
 	char bytes[];
 };
 
-_Static_assert(sizeof(struct secret) + SECRET_MAX_BYTES + 1 <=
-	       (size_t)SLOT_MIN_BYTES << (N_CLASSES - 1), "the largest secret has a slot");
+_Static_assert(sizeof(struct secret) + SECRET_MAX_BYTES + 1 <= (size_t)SLOT_MIN_BYTES
+								       << (N_CLASSES - 1),
+	       "the largest secret has a slot");
 
 struct chunk {
 	struct chunk *next;
@@ -115,7 +116,7 @@ int secret_new(const void *bytes, size_t len, struct secret **ret)
 		return -EMSGSIZE;
 	pthread_once(&fork_once, watch_forks);
 	while ((size_t)SLOT_MIN_BYTES << class < sizeof(*s) + len + 1)
-		class++;
+		class ++;
 	int r = take_slot(class, &s);
 	if (r < 0)
 		return r;

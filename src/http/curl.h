@@ -10,7 +10,7 @@
 struct curl_options {
 	const struct origin *origin; /* copied */
 	const char *cacert;          /* a PEM file, or NULL: the system's; copied */
-	const char *proxy;           /* or NULL: the environment's; never used for a loopback origin */
+	const char *proxy;           /* or NULL: the environment's; none for a loopback origin */
 	bool debug;                  /* log each exchange, redacted */
 };
 

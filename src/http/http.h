@@ -48,8 +48,8 @@ struct http_spec {
 	const char *if_match;      /* or NULL; copied */
 	const void *body;          /* JSON, or NULL; copied */
 	size_t body_len;
-	size_t max_body_bytes;     /* of a 2xx answer, decompressed; any other is cut at some 64 KiB */
-	unsigned timeout_ms;       /* the whole call, queueing and retries included; 0: the default */
+	size_t max_body_bytes;     /* of a 2xx answer, decompressed; others are cut at 64 KiB */
+	unsigned timeout_ms;       /* the whole call, queueing and retries too; 0: the default */
 	unsigned tries_before;     /* that the caller has made itself: they count too */
 };
 
@@ -101,7 +101,8 @@ struct http_options {
 /* Figures for status; all counted since http_new. */
 struct http_stats {
 	uint64_t calls, tries, retries;
-	uint64_t failures; /* calls that ended with an error other than -ECANCELED, or a 408, 429 or 5xx */
+	uint64_t failures;        /* calls that ended with an error, but for -ECANCELED, or
+				   * with a 408, 429 or 5xx */
 	unsigned running, queued; /* tries; calls that wait for one */
 	uint64_t received_bytes;
 	unsigned latency_p50_ms, latency_p90_ms, latency_p99_ms; /* of recent tries */

@@ -161,8 +161,8 @@ def test_another_reader_goes_on_when_one_is_interrupted(api, mount):
 @pytest.mark.parametrize("file, path", [("systemToken", TOKEN), ("dependencies", DEPENDENCIES)])
 def test_timers_break_nothing(api, mount, file, path):
     mnt = mount(api)
-    api.fault(kind="delay", delay_ms=3000, path=path)
     size = len(api.file(api.records()[0], file))
+    api.fault(kind="delay", delay_ms=3000, path=path)
     target = mnt / "one" / file
     text = output_of(["perl", "-e", UNDER_ALARMS, target])
     lines = text.splitlines()

@@ -14,7 +14,7 @@
 
 #include "http/transport.h"
 
-#define FAKE_TRANSPORT_MAX_TRIES 4096
+#define FAKE_TRANSPORT_MAX_TRIES 16384
 
 struct fake_try {
 	struct transport_request request; /* strings, body and token are copies */

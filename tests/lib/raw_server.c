@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/num.h"
+
 #define MAX_CONNECTIONS 1024
 #define MAX_REQUEST_BYTES (4 * 1024 * 1024)
 
@@ -76,8 +78,14 @@ static size_t request_size(const char *text)
 
 	if (!end)
 		return 0;
-	const char *length = strcasestr(text, "\r\nContent-Length:");
-	size_t body = length && length < end ? strtoul(length + 17, NULL, 10) : 0;
+	const char *length = strcasestr(text, "\r\nContent-Length: ");
+	uint64_t body = 0;
+	if (length && length < end) {
+		length += strlen("\r\nContent-Length: ");
+		int r = num_parse_u64(length, strcspn(length, "\r"), MAX_REQUEST_BYTES, &body);
+		assert(r == 0);
+		(void)r;
+	}
 	return (size_t)(end + 4 - text) + body;
 }
 

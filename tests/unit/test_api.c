@@ -12,9 +12,9 @@
 #include "api/api.h"
 #include "fake_api.h"
 
-#define HEX "507f1f77bcf86cd799439011"
-#define RECORD "{\"_id\":\"" HEX "\",\"name\":\"a\"}"
-#define OTHER "{\"_id\":\"507f1f77bcf86cd799439012\",\"name\":\"a\"}"
+#define HEX      "507f1f77bcf86cd799439011"
+#define RECORD   "{\"_id\":\"" HEX "\",\"name\":\"a\"}"
+#define OTHER    "{\"_id\":\"507f1f77bcf86cd799439012\",\"name\":\"a\"}"
 #define LAID_OUT "{\n  \"_id\": \"" HEX "\",\n  \"name\": \"a\"\n}\n"
 
 static struct fake_api f;
@@ -244,7 +244,9 @@ static void test_if_match(void **state)
 /* Everything but the document's own success is an error. */
 static void test_unexpected_statuses(void **state)
 {
-	static const int statuses[] = { 200, 201, 202, 203, 204, 206, 299, 300, 301, 302, 304, 307 };
+	static const int statuses[] = {
+		200, 201, 202, 203, 204, 206, 299, 300, 301, 302, 304, 307
+	};
 
 	for (enum which w = GET; w < N_CALLS; w++) {
 		for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
@@ -275,8 +277,9 @@ static void test_refusals(void **state)
 
 	for (enum which w = GET; w < N_CALLS; w++) {
 		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-			run(w, rows[i].status, "{\"errors\":[{\"code\":\"c\",\"message\":\"m\","
-					       "\"field\":\"f.g\"}]}");
+			run(w, rows[i].status,
+			    "{\"errors\":[{\"code\":\"c\",\"message\":\"m\","
+			    "\"field\":\"f.g\"}]}");
 			assert_true(got.failed);
 			assert_int_equal(got.error.err, rows[i].err);
 			assert_int_equal(got.error.status, rows[i].status);
@@ -482,8 +485,8 @@ static void test_a_get_within_a_budget(void **state)
 {
 	const struct api_budget budget = { .timeout_ms = 1234 };
 
-	assert_int_equal(api_get_within(f.api, HTTP_CLASS_SAVE, &id, NULL, &budget, on_record, &got),
-			 0);
+	assert_int_equal(
+		api_get_within(f.api, HTTP_CLASS_SAVE, &id, NULL, &budget, on_record, &got), 0);
 	assert_int_equal(fake_api_request(&f, 0)->timeout_ms, 1234);
 	fake_api_advance(&f, 1300);
 	http_turn(f.http);

@@ -62,8 +62,9 @@ static void test_status_table(void **state)
 static void test_envelope(void **state)
 {
 	struct api_error e = from_text(
-		422, "{\"errors\":[{\"code\":\"missing_required_field\",\"message\":\"name is "
-		     "required\",\"field\":\"name\",\"source\":\"application\"},{\"message\":\"2\"}]}");
+		422,
+		"{\"errors\":[{\"code\":\"missing_required_field\",\"message\":\"name is "
+		"required\",\"field\":\"name\",\"source\":\"application\"},{\"message\":\"2\"}]}");
 
 	assert_int_equal(e.err, -EBADMSG);
 	assert_string_equal(e.code, "missing_required_field");
@@ -186,7 +187,8 @@ static bool is_clean(const char *s)
 
 static void test_text_is_clean_and_cut_at_a_character(void **state)
 {
-	struct api_error e = from_text(400, "{\"message\":\"a\\u001b[2J\\u0007\\n\\t\xff\\u009b\x7f.\"}");
+	struct api_error e =
+		from_text(400, "{\"message\":\"a\\u001b[2J\\u0007\\n\\t\xff\\u009b\x7f.\"}");
 
 	assert_string_equal(e.message, "a [2J   ?  .");
 
@@ -210,8 +212,11 @@ static void test_all_texts_are_bounded(void **state)
 	char text[1001] = { 0 };
 
 	memset(text, 'y', 1000);
-	assert_int_equal(buf_printf(&body, "{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\","
-					   "\"field\":\"%s\"}]}", text, text, text), 0);
+	assert_int_equal(buf_printf(&body,
+				    "{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\","
+				    "\"field\":\"%s\"}]}",
+				    text, text, text),
+			 0);
 	struct api_error e = from(400, body.data, body.len);
 	assert_int_equal(strlen(e.code), sizeof(e.code) - 1);
 	assert_int_equal(strlen(e.message), sizeof(e.message) - 1);

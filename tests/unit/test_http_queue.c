@@ -399,6 +399,22 @@ static void test_401_of_changes(void **state)
 	assert_ended(&o[1], 0, 201);
 }
 
+/* The fourth try of a save is the last, whatever ends it. */
+static void test_401_of_the_last_try(void **state)
+{
+	struct http_spec put = put_spec();
+	struct outcome o = { 0 };
+
+	w.next_token = new_secret("new-token");
+	put.tries_before = RETRY_MAX_TRIES - 1;
+	submit(&put, &o);
+	turn();
+	reply(0, 401);
+	assert_ended(&o, 0, 401);
+	assert_int_equal(o.result.retry_in_ms, -1);
+	assert_int_equal(w.loads, 0);
+}
+
 /* ---- figures and bounds ---- */
 
 static void test_stats(void **state)
@@ -506,6 +522,7 @@ int main(void)
 		TEST(test_401_shared),
 		TEST(test_401_shared_failure),
 		TEST(test_401_of_changes),
+		TEST(test_401_of_the_last_try),
 		TEST(test_stats),
 		TEST(test_maximum_of_calls),
 		TEST(test_bad_options),

@@ -28,7 +28,7 @@ static void test_refused(void **state)
 	static const char *const bad[] = {
 		"", "507f1f77bcf86cd79943901", "507f1f77bcf86cd7994390111",
 		"507f1f77bcf86cd79943901g", "507f1f77bcf86cd79943901/", " 507f1f77bcf86cd79943901",
-		"507f1f77bcf86cd79943901 ", "../../../../../etc/passw", "507f1f77bcf86cd799439\xc3\xa9""1",
+		"507f1f77bcf86cd79943901 ", "../../../../../etc/passw", "507f1f77bcf86cd7994390\xc3\xa9",
 		"0x7f1f77bcf86cd799439011", "+07f1f77bcf86cd799439011",
 	};
 	struct stack_id id = { { 7 } };

@@ -171,7 +171,8 @@ static void test_incomplete(void **state)
 
 static void test_embedded_nul(void **state)
 {
-	static const char *const texts[] = { "\0{}", "{}\0", "{\0}", "\"\0\"", "1\0", "[1\0]", "t\0ue" };
+	static const char *const texts[] = { "\0{}", "{}\0",  "{\0}", "\"\0\"",
+					     "1\0",  "[1\0]", "t\0ue" };
 	static const size_t lens[] = { 3, 3, 3, 3, 2, 4, 4 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -228,7 +229,8 @@ static void test_depth(void **state)
 		struct json_error e = { 0 };
 		char *arrays = nested(cases[i].depth, "[", "]");
 
-		assert_int_equal(json_check(arrays, strlen(arrays), cases[i].flags, &e), cases[i].r);
+		assert_int_equal(json_check(arrays, strlen(arrays), cases[i].flags, &e),
+				 cases[i].r);
 		if (cases[i].r < 0)
 			assert_string_equal(e.why, "nested too deep");
 		free(arrays);
@@ -413,7 +415,8 @@ static void test_unescape(void **state)
 		assert_int_equal(out.len, cases[i].len);
 		assert_memory_equal(out.data, cases[i].bytes, out.len);
 		if (!memchr(cases[i].bytes, '\0', cases[i].len))
-			assert_true(json_string_equals(token, strlen(cases[i].token), cases[i].bytes));
+			assert_true(
+				json_string_equals(token, strlen(cases[i].token), cases[i].bytes));
 		buf_done(&out);
 		free(token);
 	}
@@ -439,9 +442,9 @@ static void test_string_equals(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(json_string_equals(cases[i].token, strlen(cases[i].token),
-						    cases[i].bytes),
-				 cases[i].equal);
+		assert_int_equal(
+			json_string_equals(cases[i].token, strlen(cases[i].token), cases[i].bytes),
+			cases[i].equal);
 }
 
 /* ---- size ---- */
@@ -452,8 +455,8 @@ static char *many_keys(size_t n, const char *prefix, size_t *ret_len)
 
 	assert_int_equal(buf_puts(&text, "{"), 0);
 	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(buf_printf(&text, "%s\"%s%zx\":1", i ? "," : "", prefix,
-					    i % 7 * n + i), 0);
+		assert_int_equal(
+			buf_printf(&text, "%s\"%s%zx\":1", i ? "," : "", prefix, i % 7 * n + i), 0);
 	}
 	assert_int_equal(buf_puts(&text, "}"), 0);
 	*ret_len = text.len;

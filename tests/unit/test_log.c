@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +23,8 @@ static void capture(void)
 {
 	file = memfd_create("stderr", MFD_CLOEXEC);
 	assert_true(file >= 0);
+	/* Without it the place that two threads write to at once is one and the same. */
+	assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
 	saved_stderr = dup(STDERR_FILENO);
 	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
 }

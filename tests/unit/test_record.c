@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-#define ID "\"_id\":\"507f1f77bcf86cd799439011\""
+#define ID         "\"_id\":\"507f1f77bcf86cd799439011\""
 #define ID_TIME_MS 1350508407000
 
 static int parse(const char *json, size_t len, struct record **ret, char why[100])
@@ -43,9 +43,12 @@ static struct record *good(const char *json)
 static void test_all_fields(void **state)
 {
 	static const char json[] =
-		"{" ID ",\"name\":\"Billing \\u00e9\",\"type\":\"server\",\"framework\":\"twoDotZero\","
-		"\"server\":{\"systemToken\":\"******\",\"hostURI\":\"https:\\/\\/x\",\"ipRanges\":[]},"
-		"\"createdAt\":\"2024-02-29T12:34:56.789Z\",\"lastModified\":\"2024-02-29T12:34:57+00:00\","
+		"{" ID
+		",\"name\":\"Billing \\u00e9\",\"type\":\"server\",\"framework\":\"twoDotZero\","
+		"\"server\":{\"systemToken\":\"******\",\"hostURI\":\"https:\\/\\/"
+		"x\",\"ipRanges\":[]},"
+		"\"createdAt\":\"2024-02-29T12:34:56.789Z\",\"lastModified\":\"2024-02-29T12:34:57+"
+		"00:00\","
 		"\"big\":9007199254740993}";
 	struct record *rec = good(json);
 	struct stack_id id;
@@ -255,7 +258,10 @@ static void test_short_why(void **state)
 	char why[8] = "1234567";
 
 	assert_int_equal(record_parse("{}", 2, &rec, why, 4), -EBADMSG);
-	assert_memory_equal(why, "_id\0" "567", 8);
+	assert_memory_equal(why,
+			    "_id\0"
+			    "567",
+			    8);
 }
 
 int main(void)

@@ -29,8 +29,9 @@ static struct secret *make(const char *bytes, size_t len)
 static void test_sizes(void **state)
 {
 	static char bytes[SECRET_MAX_BYTES + 1];
-	static const size_t lens[] = { 0, 1, 47, 48, 49, 111, 112, 113, 4096, 32768,
-				       SECRET_MAX_BYTES - 1, SECRET_MAX_BYTES };
+	static const size_t lens[] = {
+		0, 1, 47, 48, 49, 111, 112, 113, 4096, 32768, SECRET_MAX_BYTES - 1, SECRET_MAX_BYTES
+	};
 	struct secret *all[sizeof(lens) / sizeof(lens[0])];
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
