@@ -243,7 +243,8 @@ static bool is_path_allowed(const char *target)
 
 		if (c == '/' || c == '\\' || c == '\0')
 			return false;
-		if (*at == '/' && is_dot_segment(at + 1, strcspn(at + 1, "/?")))
+		/* Some servers cut a segment's ";parameters" off first. */
+		if (*at == '/' && is_dot_segment(at + 1, strcspn(at + 1, "/?;")))
 			return false;
 	}
 	return true;

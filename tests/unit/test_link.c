@@ -96,7 +96,7 @@ static void test_refused(void **state)
 		"</v1/stacks/%2E./users>; rel=next", "</v1/stacks/.%2e>; rel=next",
 		"</v1/./stacks>; rel=next", "</v1/stacks%2f..%2fusers>; rel=next",
 		"</v1/stacks/..%2Fusers>; rel=next", "</v1/stacks/x%5c..%5cusers>; rel=next",
-		"</v1/stacks/x%00y>; rel=next",
+		"</v1/stacks/x%00y>; rel=next", "</v1/stacks/..;a=b/users>; rel=next",
 		/* another scheme, or none at all where there must be one */
 		"<ftp://h/v1/stacks>; rel=next", "<javascript:alert(1)>; rel=next",
 		"<https:/v1/stacks>; rel=next", "<https:v1/stacks>; rel=next",
