@@ -222,6 +222,18 @@ def test_a_used_mount_never_waits(api, mount):
     assert api.counts()["list"] >= 3
 
 
+@pytest.mark.any_requests("every access asks")
+def test_a_ttl_of_nothing_asks_every_time(api, mount):
+    mnt = mount(api, ttl=0)
+    for round in range(3):
+        host = change(api, host=f"https://{round}.example.com/{'x' * round}")
+        assert hosts(mnt, "one") == host
+        api.rotate(stack_id(1))
+        assert mnt.read("one", "systemToken") == api.system_token(stack_id(1))
+    api.add_stack(stack("four", 4))
+    assert "four" in mnt.names()
+
+
 # ---- one record of a long list ----
 
 def test_one_old_record_of_a_long_list_is_asked_for_alone(account, mount):

@@ -322,6 +322,20 @@ def test_endings_of_a_source(api, mount, ending):
     api.expect(list=1)
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy",
+                                      "ALL_PROXY"])
+def test_no_proxy_for_this_machine(api, mount, variable):
+    mnt = mount(api, env={variable: "http://127.0.0.1:1"}, timeout=5)
+    assert mnt.names() == ["one"]
+    api.expect(list=1)
+
+
+def test_no_proxy_for_this_machine_by_option(api, mount):
+    mnt = mount(api, proxy="http://127.0.0.1:1", timeout=5)
+    assert mnt.names() == ["one"]
+    api.expect(list=1)
+
+
 # ---- in the background ----
 
 def test_the_command_returns_when_it_works(api, mount):

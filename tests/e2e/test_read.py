@@ -72,12 +72,12 @@ def test_one_config_of_a_long_list_is_no_call_of_its_own(account, mount):
 
 
 def test_recursive_tools_ask_once_for_each_file(account, mount):
-    api = account(stacks=60)
+    api = account(stacks=250, page_size=100)
     records = api.directories().values()
     mnt = mount(api, rate=0)
-    once = dict(list=1, token=sum(r.type == "server" for r in records), dependencies=len(records))
+    once = dict(list=3, token=sum(r.type == "server" for r in records), dependencies=len(records))
     output_of("cat */config.json", cwd=mnt.path)
-    api.expect(list=1)
+    api.expect(list=3)
     output_of(["ls", "-lR", mnt.path])
     api.expect(**once)
     found = output_of(["grep", "-rl", "hostURI", mnt.path]).split()
