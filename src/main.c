@@ -78,15 +78,16 @@ struct program {
 
 	pthread_t main_thread;
 	pthread_t signal_thread;
+	bool on_terminal;  /* whose end is ours */
 	_Atomic bool over; /* mount_loop has returned */
 	/* guarded by monitor until SIGUSR2 has come */
 	bool first_page;
 	struct api_error first_error;
 };
 
-static int complain(const struct message *why)
+static int complain(const struct message *why, const char *more)
 {
-	fprintf(stderr, "stacksfs: %s\n", why->text);
+	fprintf(stderr, "stacksfs: %s%s\n", why->text, more);
 	return EXIT_FAILURE;
 }
 
@@ -104,8 +105,13 @@ static int prepare(struct program *p, struct message *ret_why)
 	if (warning.text[0])
 		fprintf(stderr, "stacksfs: %s\n", warning.text);
 	r = origin_parse(p->options.source, &p->origin, &why);
-	if (r < 0)
-		return message_fail(ret_why, r, "%s: %s", p->options.source, why);
+	if (r < 0) /* a password in it is not for the terminal */
+		return message_fail(ret_why, r, "%s: %s",
+				    strchr(p->options.source, '@') ? "SOURCE" : p->options.source,
+				    why);
+	if (p->options.cacert && access(p->options.cacert, R_OK) < 0)
+		return message_fail(ret_why, -errno, "cacert=%s: %s", p->options.cacert,
+				    strerror(errno));
 	return token_find(p->options.token_file, &p->token_source, &p->token, ret_why);
 }
 
@@ -293,11 +299,6 @@ static void unmount(struct program *p)
 	}
 }
 
-static bool hangs_up(const struct program *p)
-{
-	return p->options.foreground && isatty(STDERR_FILENO);
-}
-
 static void *signal_thread(void *arg)
 {
 	struct program *p = arg;
@@ -310,7 +311,7 @@ static void *signal_thread(void *arg)
 		if (sigwait(&set, &signal) != 0 || signal == SIGUSR2)
 			continue;
 		log_info("%s", strsignal(signal));
-		if (signal == SIGHUP && !hangs_up(p))
+		if (signal == SIGHUP && !p->on_terminal)
 			fs_refresh(p->fs);
 		else
 			unmount(p);
@@ -366,9 +367,10 @@ static int mount_account(struct program *p)
 	int status;
 
 	harden();
+	p->on_terminal = p->options.foreground && isatty(STDERR_FILENO);
 	if (prepare(p, &why) < 0) {
 		tear_down(p);
-		return complain(&why);
+		return complain(&why, "");
 	}
 	int r = p->options.fake ? 1 : daemon_start(p->options.foreground, &p->daemon, &status);
 	if (r != 0) {
@@ -395,11 +397,8 @@ int main(int argc, char *argv[])
 	struct message why;
 	int status = EXIT_SUCCESS;
 
-	if (options_parse(argc, argv, &program.options, &why) < 0) {
-		(void)complain(&why);
-		fprintf(stderr, "Try 'stacksfs --help'.\n");
-		return EXIT_FAILURE;
-	}
+	if (options_parse(argc, argv, &program.options, &why) < 0)
+		return complain(&why, " (see stacksfs --help)");
 	switch (program.options.command) {
 	case OPTIONS_HELP:
 		options_help(stdout);

@@ -438,6 +438,25 @@ static int ask_page(struct chain *c)
 	return endpoint_ask(c->api, API_ENDPOINT_LIST, &spec, page_done, c);
 }
 
+static int settle_repeated(struct chain *c, char *why, size_t why_size)
+{
+	int r = drop_repeated(c->list, &c->number);
+
+	if (r == -EBADMSG)
+		snprintf(why, why_size, "an _id is on it twice");
+	return r;
+}
+
+/* The first page is vouched for by itself: a mount is ready when it has come. */
+static int vouch_for_first_page(struct chain *c, char *why, size_t why_size)
+{
+	int r = settle_repeated(c, why, why_size);
+
+	if (r == 0 && c->first_page)
+		c->first_page(c->arg);
+	return r;
+}
+
 /* Take one page.  1: the next one has been asked for; 0: the list is whole. */
 static int advance(struct chain *c, const struct http_result *result, char *why, size_t why_size)
 {
@@ -445,18 +464,19 @@ static int advance(struct chain *c, const struct http_result *result, char *why,
 
 	if (r < 0)
 		return r;
-	if (c->list->n_pages == 1 && c->first_page)
-		c->first_page(c->arg);
+	if (c->list->n_pages == 1) {
+		int first = vouch_for_first_page(c, why, why_size);
+
+		if (first < 0)
+			return first;
+	}
 	if (r > 0) {
 		r = ask_page(c);
 		if (r < 0)
 			snprintf(why, why_size, "it cannot be asked for");
 		return r < 0 ? r : 1;
 	}
-	r = drop_repeated(c->list, &c->number);
-	if (r == -EBADMSG)
-		snprintf(why, why_size, "an _id is on it twice");
-	return r;
+	return settle_repeated(c, why, why_size);
 }
 
 static void page_done(void *arg, const struct http_result *result)

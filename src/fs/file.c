@@ -122,6 +122,8 @@ int fs_step_write(struct fs *fs, struct fs_op *op)
 
 	if (r != STORE_READY || !fs->kernel.drop_node)
 		return r;
+	/* The reply follows everything that the kernel is told to drop. */
+	op->drop_node = tree_fixed_id(NODE_REFRESH);
 	for (const struct dir *dir = tree_after(fs->tree, 0); dir;
 	     dir = tree_after(fs->tree, dir->cookie))
 		drop_parts(fs, dir);

@@ -213,7 +213,8 @@ int fs_step_getattr(struct fs *fs, struct fs_op *op)
 
 	if (!node)
 		return -ESTALE;
-	if (node->detached && !handle)
+	/* fstat(2) comes without a handle: who has the old version open may ask. */
+	if (node->detached && node->opens == 0)
 		return -ESTALE;
 	if (is_snapshot(node)) {
 		r = handle ? 0 : make_snapshot(fs, node);
