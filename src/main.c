@@ -17,6 +17,9 @@
  *             file      open, read, release    listing   directories
  *             xattr     and statfs             control   what .stacksfs shows
  *             journal   the last failures      text      printing
+ *   draft/    document  what is sent of a text   value     JSON text as a tree
+ *             merge     three ways               scrub     secrets in messages
+ *             archive   history and lost
  *   tree/     tree      names and listings     node      node ids and inode numbers
  *             name      a stack's name as a path component, and back
  *   store/    store     ages and needs         records   the stacks
