@@ -12,16 +12,38 @@ static struct fs_handle *handle_of(const struct fs_op *op)
 	return (struct fs_handle *)(uintptr_t)op->handle;
 }
 
-static int make_handle(struct node *node, struct fs_op *op)
+struct fs_handle *handle_new(struct fs *fs, struct node *node)
 {
 	struct fs_handle *handle = calloc(1, sizeof(*handle));
 
 	if (!handle)
-		return -ENOMEM;
+		return NULL;
+	handle->next = fs->handles;
+	if (fs->handles)
+		fs->handles->prev = handle;
+	fs->handles = handle;
+	handle->fs = fs;
 	handle->node = node;
 	tree_open(node);
-	op->handle = (uintptr_t)handle;
-	return 0;
+	return handle;
+}
+
+void handle_free(struct fs_handle *handle)
+{
+	if (handle->prev)
+		handle->prev->next = handle->next;
+	else
+		handle->fs->handles = handle->next;
+	if (handle->next)
+		handle->next->prev = handle->prev;
+	blob_unref(handle->snapshot);
+	free(handle);
+}
+
+static int make_handle(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	op->handle = (uintptr_t)handle_new(fs, node);
+	return op->handle ? 0 : -ENOMEM;
 }
 
 /* A text made for the stat before this open is what this open shows. */
@@ -33,7 +55,7 @@ static int take_snapshot(struct fs *fs, struct node *node, struct fs_op *op)
 
 	if (r < 0)
 		return r;
-	r = make_handle(node, op);
+	r = make_handle(fs, node, op);
 	if (r < 0)
 		return r;
 	handle_of(op)->snapshot = TAKE_PTR(blob);
@@ -55,7 +77,7 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 		return -ESTALE;
 	if (node->kind == NODE_REFRESH) {
 		op->direct_io = true;
-		return make_handle(node, op);
+		return make_handle(fs, node, op);
 	}
 	if (writes(op->flags))
 		return -EROFS;
@@ -69,7 +91,7 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 	if (node_update(node) && node->opens == 0)
 		op->drop_node = node->id;
 	op->keep_cache = node->pages_valid && node->kind != NODE_TOKEN;
-	r = make_handle(node, op);
+	r = make_handle(fs, node, op);
 	if (r == 0)
 		node->pages_valid = true;
 	return r;
@@ -152,8 +174,7 @@ void fs_release(struct fs *fs, uint64_t id)
 	bool drop = node->kind == NODE_TOKEN && node->opens == 1 && node->lookups > 0;
 	uint64_t node_id = node->id;
 
-	blob_unref(handle->snapshot);
-	free(handle);
+	handle_free(handle);
 	if (drop)
 		node->pages_valid = false;
 	tree_close(fs->tree, node);

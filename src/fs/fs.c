@@ -359,6 +359,8 @@ void fs_free(struct fs *fs)
 		return;
 	assert(fs->parked.next == &fs->parked);
 	fs->kernel = (struct fs_kernel){ 0 };
+	while (fs->handles)
+		handle_free(fs->handles);
 	tree_free(fs->tree);
 	store_free(fs->store);
 	journal_free(fs->journal);

@@ -5,7 +5,6 @@
  * good once the entries that came with it have run out, for then each one is
  * looked up alone.  So a directory remembers until when they hold. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "fs/private.h"
 
@@ -32,12 +31,9 @@ int fs_step_opendir(struct fs *fs, struct fs_op *op)
 	if (r != STORE_READY)
 		return r;
 
-	struct fs_handle *handle = calloc(1, sizeof(*handle));
-	if (!handle)
+	op->handle = (uintptr_t)handle_new(fs, node);
+	if (!op->handle)
 		return -ENOMEM;
-	handle->node = node;
-	tree_open(node);
-	op->handle = (uintptr_t)handle;
 	op->keep_cache = clock_now_ms(fs->clock) < node->listed_until_ms;
 	return 0;
 }

@@ -27,6 +27,7 @@ struct fs {
 	bool tokens;
 
 	struct fs_op parked; /* ring */
+	struct fs_handle *handles;
 	uint64_t next_serial;
 	uint64_t began_ms;         /* on the clock's scale, for the uptime */
 	int64_t began_wall_ms;     /* Unix time, for files that have no other */
@@ -37,9 +38,15 @@ struct fs {
 };
 
 struct fs_handle {
+	struct fs *fs;
+	struct fs_handle *prev, *next; /* of the fs, for an end with files still open */
 	struct node *node;     /* counted by tree_open */
 	struct blob *snapshot; /* of what is made anew for each open */
 };
+
+/* A handle of the node; NULL: no memory. */
+struct fs_handle *handle_new(struct fs *fs, struct node *node);
+void handle_free(struct fs_handle *handle); /* leaves the node's count to the caller */
 
 /* A step: 0, a negative errno, or STORE_WAIT.  Run again from its start after a wait. */
 typedef int fs_step(struct fs *fs, struct fs_op *op);
