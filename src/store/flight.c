@@ -37,7 +37,8 @@ void wait_ring_add(struct store_wait *ring, struct store_wait *w)
 /* error goes to all, but with spare_lenient only to the strict: the others go on
  * with what is there.  A waiter may need something else at once and be queued
  * here again: only who waits now is woken. */
-static void wake_waiters(struct flight *f, const struct api_error *error, bool spare_lenient)
+static void wake_waiters(struct flight *f, const struct api_error *error, bool spare_lenient,
+			 unsigned answers)
 {
 	struct store_wait ring;
 
@@ -53,7 +54,7 @@ static void wake_waiters(struct flight *f, const struct api_error *error, bool s
 
 		store_unwait(f->store, w);
 		if (!e)
-			w->satisfied |= f->answers;
+			w->satisfied |= answers;
 		w->wake(w, e);
 	}
 }
@@ -62,7 +63,15 @@ void flight_end(struct flight *f, const struct api_error *error, bool may_be_sta
 {
 	f->running = false;
 	timer_cancel(f->store->timers, &f->patience);
-	wake_waiters(f, error, error && may_be_stale && store_error_allows_stale(error));
+	wake_waiters(f, error, error && may_be_stale && store_error_allows_stale(error),
+		     f->answers);
+}
+
+void flight_end_overtaken(struct flight *f)
+{
+	f->running = false;
+	timer_cancel(f->store->timers, &f->patience);
+	wake_waiters(f, NULL, false, 0);
 }
 
 /* Who may be shown what is old waits no longer; the request goes on. */
@@ -79,7 +88,7 @@ static void patience_over(struct timer *timer)
 		store_unwait(f->store, w);
 		wait_ring_add(&strict, w);
 	}
-	wake_waiters(f, NULL, true);
+	wake_waiters(f, NULL, true, f->answers);
 	while (!wait_ring_empty(&strict)) {
 		struct store_wait *w = strict.next;
 

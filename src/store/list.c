@@ -121,6 +121,7 @@ static int take_records(struct store *store, struct api_list *list)
 static void list_taken(struct store *store, struct api_list *list)
 {
 	remove_missing(store, list->began_ms);
+	records_drop_graves(store, list->began_ms);
 	int r = take_records(store, list);
 	if (r < 0) {
 		list_failed(store, &store_no_memory);

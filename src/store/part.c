@@ -86,6 +86,13 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 	monitor_enter(store->monitor);
 	bool absent = error && error->status == 404;
 
+	if (part->changed_ms && meta->began_ms <= part->changed_ms) {
+		blob_unref(blob);
+		flight_end_overtaken(&part->flight);
+		stack_unref(part->stack);
+		monitor_leave(store->monitor);
+		return;
+	}
 	if (blob || absent)
 		part_take(store, part, blob, meta);
 	else if (!error)
@@ -172,6 +179,21 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 	if (r < 0)
 		return store_fail(store, w, r);
 	return flight_wait(&part->flight, w, stale);
+}
+
+void store_drop_part(struct store *store, struct stack *stack, enum store_part which)
+{
+	struct part *part = part_make(stack, which);
+
+	if (!part)
+		return; /* never asked for, then */
+	part->known = false;
+	part->changed_ms = clock_now_ms(store->clock);
+	blob_unref(part->blob);
+	part->blob = NULL;
+	free(part->etag);
+	part->etag = NULL;
+	store->events.part_changed(store->events.arg, stack, which);
 }
 
 bool store_part_known(const struct store *store, const struct stack *stack, enum store_part which)

@@ -40,6 +40,7 @@ struct part {
 	struct blob *blob;
 	uint32_t hash;
 	uint64_t began_ms;
+	uint64_t changed_ms; /* our last change: no answer asked for before counts */
 	char *etag;
 	struct flight flight;
 };
@@ -52,6 +53,7 @@ struct entry {
 	unsigned refs;
 	unsigned seen_in;      /* number of the last list that had it */
 	uint64_t began_ms;     /* of the answer that the record is from */
+	uint64_t changed_ms;   /* our last change: no answer asked for before counts */
 	char *etag;            /* of the record's own GET */
 	struct flight *flight; /* of the record's own GET; allocated on first use */
 	struct part *parts[STORE_N_PARTS]; /* allocated on first use */
@@ -61,6 +63,14 @@ static inline struct entry *entry_of(const struct stack *stack)
 {
 	return CONTAINER_OF((struct stack *)stack, struct entry, stack);
 }
+
+/* A stack that was deleted through this mount.  A time and no ban: the recycle
+ * bin can bring the same _id back. */
+struct grave {
+	struct stack_id id;
+	UT_hash_handle hh;
+	uint64_t changed_ms;
+};
 
 struct verify;
 
@@ -73,6 +83,7 @@ struct store {
 	uint64_t ttl_ms, stale_ms;
 
 	struct entry *by_id;
+	struct grave *graves;        /* until a list that was begun later is whole */
 	size_t n_stacks, n_servers, n_lambdas;
 
 	struct api_list *list;       /* the last whole one */
@@ -107,6 +118,8 @@ void wait_ring_add(struct store_wait *ring, struct store_wait *w);
 void flight_init(struct flight *f, struct store *store, unsigned answers);
 void flight_begin(struct flight *f, bool in_time);
 void flight_end(struct flight *f, const struct api_error *error, bool may_be_stale);
+/* The answer was overtaken by a change of ours: who waits asks again. */
+void flight_end_overtaken(struct flight *f);
 int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale);
 
 /* store.c */
@@ -127,6 +140,8 @@ int store_fail(struct store *store, struct store_wait *w, int err);
 NODISCARD int records_take(struct store *store, struct record *record, uint64_t began_ms,
 			   const char *etag, struct stack **ret_new);
 void records_remove(struct store *store, struct stack *stack);
+/* What was deleted before then is in no answer any more. */
+void records_drop_graves(struct store *store, uint64_t before_ms);
 
 /* list.c */
 NODISCARD int list_begin(struct store *store, bool in_time, enum http_class class);

@@ -108,6 +108,32 @@ static void records_replace(struct store *store, struct stack *stack, struct rec
 	store->events.stack_changed(store->events.arg, stack, old);
 }
 
+static struct grave *find_grave(const struct store *store, const struct stack_id *id)
+{
+	struct grave *grave;
+
+	HASH_FIND(hh, store->graves, id, sizeof(*id), grave);
+	return grave;
+}
+
+static void drop_grave(struct store *store, struct grave *grave)
+{
+	if (!grave)
+		return;
+	HASH_DEL(store->graves, grave);
+	free(grave);
+}
+
+void records_drop_graves(struct store *store, uint64_t before_ms)
+{
+	struct grave *grave, *next;
+
+	HASH_ITER(hh, store->graves, grave, next) {
+		if (grave->changed_ms < before_ms)
+			drop_grave(store, grave);
+	}
+}
+
 int records_take(struct store *store, struct record *record, uint64_t began_ms, const char *etag,
 		 struct stack **ret_new)
 {
@@ -115,13 +141,18 @@ int records_take(struct store *store, struct record *record, uint64_t began_ms, 
 	bool added = !stack;
 
 	if (added) {
+		struct grave *grave = find_grave(store, &record->id);
+
+		if (grave && began_ms <= grave->changed_ms)
+			return 0;
+		drop_grave(store, grave);
 		stack = records_add(store, record);
 		if (!stack)
 			return -ENOMEM;
 	}
 	struct entry *e = entry_of(stack);
-	if (began_ms < e->began_ms)
-		return 0; /* overtaken by a newer answer */
+	if (began_ms < e->began_ms || (e->changed_ms && began_ms <= e->changed_ms))
+		return 0; /* overtaken by a newer answer, or by a change of ours */
 	e->began_ms = began_ms;
 	replace_etag(e, etag);
 
@@ -144,4 +175,61 @@ void records_remove(struct store *store, struct stack *stack)
 	stack->gone = true;
 	store->events.stack_gone(store->events.arg, stack);
 	stack_unref(stack);
+}
+
+/* ---- what others have asked for, or changed ---- */
+
+int store_take_answer(struct store *store, struct record *record, const struct api_meta *meta)
+{
+	int r = records_take(store, record, meta->began_ms, meta->etag, NULL);
+
+	if (r == 0)
+		store_note_success(store);
+	return r;
+}
+
+int store_take_change(struct store *store, struct record *record, const char *etag,
+		      struct stack **ret)
+{
+	uint64_t now = clock_now_ms(store->clock);
+	struct stack *stack = store_find(store, &record->id);
+
+	store_note_success(store);
+	if (stack)
+		entry_of(stack)->changed_ms = 0;
+	drop_grave(store, find_grave(store, &record->id));
+	int r = records_take(store, record, now, etag, NULL);
+	if (r < 0)
+		return r;
+	*ret = store_find(store, &record->id);
+	entry_of(*ret)->changed_ms = now;
+	return 0;
+}
+
+void store_take_gone(struct store *store, struct stack *stack)
+{
+	struct grave *grave;
+
+	if (stack->gone)
+		return;
+	grave = calloc(1, sizeof(*grave));
+	if (grave) {
+		grave->id = stack->id;
+		grave->changed_ms = clock_now_ms(store->clock);
+		HASH_ADD(hh, store->graves, id, sizeof(grave->id), grave);
+		if (!grave->hh.tbl)
+			free(grave);
+	}
+	records_remove(store, stack);
+}
+
+void store_expire_record(struct store *store, struct stack *stack)
+{
+	struct entry *e = entry_of(stack);
+	uint64_t now = clock_now_ms(store->clock), ttl = store_ttl_ms(store);
+	uint64_t old = now > ttl ? now - ttl : 0;
+
+	e->changed_ms = now;
+	if (e->began_ms > old)
+		e->began_ms = old;
 }

@@ -41,6 +41,7 @@ void store_free(struct store *store)
 	if (!store)
 		return;
 	list_free(store);
+	records_drop_graves(store, UINT64_MAX);
 	HASH_ITER(hh, store->by_id, e, next) {
 		HASH_DEL(store->by_id, e);
 		stack_unref(&e->stack);

@@ -121,6 +121,24 @@ bool store_has_list(const struct store *store);
 /* Whether what is shown is older than the ttl allows. */
 bool store_record_stale(const struct store *store, const struct stack *stack);
 
+/* ---- what its callers have asked for themselves, or changed ---- */
+
+/* The answer to a GET of one record.  -ENOMEM. */
+NODISCARD int store_take_answer(struct store *store, struct record *record,
+				const struct api_meta *meta);
+/* The answer to a change: nothing that was asked for before now replaces it.
+ * *ret (borrowed) is the stack, which is announced by stack_added when it is
+ * new.  -ENOMEM. */
+NODISCARD int store_take_change(struct store *store, struct record *record, const char *etag,
+				struct stack **ret);
+/* It was deleted, or its own GET has just said 404. */
+void store_take_gone(struct store *store, struct stack *stack);
+/* A part is another one now (its token was rotated): what was known of it is
+ * forgotten, and what was asked for before now does not count. */
+void store_drop_part(struct store *store, struct stack *stack, enum store_part part);
+/* Nobody knows what it is now: the next access asks. */
+void store_expire_record(struct store *store, struct stack *stack);
+
 struct stack *store_find(const struct store *store, const struct stack_id *id);
 /* Call fn for each stack, in no order. */
 void store_each(const struct store *store, void (*fn)(void *arg, struct stack *stack), void *arg);

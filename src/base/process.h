@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* process: who made a system call: a thread group, with its start time and its
+ * executable, so that neither a pid used again nor an exec(2) is mistaken for
+ * the same program (proc(5)).
+ *
+ * Reads a few files of /proc, which wait for no device: it may be called inside
+ * the monitor, while the caller waits for its answer.
+ * Threads: any; no state. */
+#ifndef BASE_PROCESS_H
+#define BASE_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct process {
+	pid_t pid;         /* of the thread group; 0: not known */
+	uint64_t start;    /* clock ticks since boot */
+	uint64_t exe_dev, exe_ino; /* 0: not to be seen */
+	char comm[16];     /* what ps shows */
+};
+
+/* The process of a thread.  All zeros when it cannot be seen: it has ended, or
+ * lives in a pid namespace that is not ours. */
+void process_of_thread(pid_t tid, struct process *ret);
+/* Never true of one that is not known. */
+bool process_same(const struct process *a, const struct process *b);
+/* Whether it runs still, and still that program. */
+bool process_alive(const struct process *process);
+/* Whether the thread is one of the process's. */
+bool process_has_thread(const struct process *process, pid_t tid);
+
+#endif
