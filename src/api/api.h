@@ -113,9 +113,16 @@ NODISCARD int api_get_within(struct api *api, enum http_class class, const struc
 			     void *arg);
 NODISCARD int api_get_token(struct api *api, enum http_class class, const struct stack_id *id,
 			    const char *etag, api_secret_fn *done, void *arg);
+NODISCARD int api_get_token_within(struct api *api, enum http_class class,
+				   const struct stack_id *id, const char *etag,
+				   const struct api_budget *budget, api_secret_fn *done, void *arg);
 NODISCARD int api_get_dependencies(struct api *api, enum http_class class,
 				   const struct stack_id *id, const char *etag, api_text_fn *done,
 				   void *arg);
+NODISCARD int api_get_dependencies_within(struct api *api, enum http_class class,
+					  const struct stack_id *id, const char *etag,
+					  const struct api_budget *budget, api_text_fn *done,
+					  void *arg);
 
 /* ---- changes ---- */
 
@@ -130,10 +137,17 @@ NODISCARD int api_put_within(struct api *api, const struct stack_id *id, const c
 			     api_record_fn *done, void *arg);
 NODISCARD int api_post(struct api *api, const char *body, size_t len, api_record_fn *done,
 		       void *arg);
+NODISCARD int api_post_within(struct api *api, const char *body, size_t len,
+			      const struct api_budget *budget, api_record_fn *done, void *arg);
 /* A 404 on a repeated try is the end that was wanted, and no error. */
 NODISCARD int api_delete(struct api *api, const struct stack_id *id, api_plain_fn *done, void *arg);
+NODISCARD int api_delete_within(struct api *api, const struct stack_id *id,
+				const struct api_budget *budget, api_plain_fn *done, void *arg);
 NODISCARD int api_rotate_token(struct api *api, const struct stack_id *id, api_plain_fn *done,
 			       void *arg);
+NODISCARD int api_rotate_token_within(struct api *api, const struct stack_id *id,
+				      const struct api_budget *budget, api_plain_fn *done,
+				      void *arg);
 
 /* ---- figures ---- */
 

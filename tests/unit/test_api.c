@@ -493,6 +493,28 @@ static void test_a_get_within_a_budget(void **state)
 	assert_int_equal(got.error.err, -ETIMEDOUT);
 }
 
+static void test_every_call_keeps_to_its_budget(void **state)
+{
+	const struct api_budget budget = { .timeout_ms = 1234 };
+
+	assert_int_equal(api_get_token_within(f.api, HTTP_CLASS_SAVE, &id, NULL, &budget, on_token,
+					      &got),
+			 0);
+	assert_int_equal(api_get_dependencies_within(f.api, HTTP_CLASS_SAVE, &id, NULL, &budget,
+						     on_text, &got),
+			 0);
+	assert_int_equal(api_post_within(f.api, "{}", 2, &budget, on_record, &got), 0);
+	assert_int_equal(api_delete_within(f.api, &id, &budget, on_plain, &got), 0);
+	assert_int_equal(api_rotate_token_within(f.api, &id, &budget, on_plain, &got), 0);
+	assert_int_equal(fake_api_tries(&f), 5);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(fake_api_request(&f, i)->timeout_ms, 1234);
+	fake_api_advance(&f, 1300);
+	http_turn(f.http);
+	assert_int_equal(got.times, 5);
+	assert_int_equal(got.error.err, -ETIMEDOUT);
+}
+
 static void test_a_post_is_repeated_only_unprocessed(void **state)
 {
 	ask(POST, NULL);
@@ -608,6 +630,7 @@ int main(void)
 		TEST(test_no_answer),
 		TEST(test_a_put_is_sent_once),
 		TEST(test_a_get_within_a_budget),
+		TEST(test_every_call_keeps_to_its_budget),
 		TEST(test_a_post_is_repeated_only_unprocessed),
 		TEST(test_a_repeated_delete_that_finds_nothing_has_succeeded),
 		TEST(test_a_rotation_is_not_repeated),
