@@ -162,10 +162,11 @@ int store_fail(struct store *store, struct store_wait *w, int err)
 
 /* ---- needs ---- */
 
-/* What is there may be used now, although it is old. */
+/* What is there may be used now, although it is old.  f: what may be renewing it,
+ * or NULL. */
 static bool usable_old(struct store *store, const struct flight *f, uint64_t began_ms)
 {
-	if (f->running && f->in_time)
+	if (f && f->running && f->in_time)
 		return true;
 	if (!store_quiet(store) || !store_may_be_stale(store, began_ms))
 		return false;
@@ -249,6 +250,12 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	bool gone = error && error->status == 404;
 	int r = 0;
 
+	if (!error && e->changed_ms && meta->began_ms <= e->changed_ms) {
+		flight_end_overtaken(e->flight);
+		stack_unref(&e->stack);
+		monitor_leave(store->monitor);
+		return;
+	}
 	if (record)
 		r = records_take(store, record, meta->began_ms, meta->etag, NULL);
 	else if (!error)
@@ -293,6 +300,8 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 {
 	struct entry *e = entry_of(stack);
 	enum age age = store_age(store, e->began_ms);
+	/* See store_expire_record.  What is under way may have begun before that. */
+	bool unknown = e->began_ms < e->changed_ms;
 
 	if (stack->gone)
 		return store_fail(store, w, -ENOENT);
@@ -301,15 +310,17 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 	if (age == AGE_FRESH)
 		return hit(store);
 	if (flying(e->flight)) {
-		if (age == AGE_RENEW || usable_old(store, e->flight, e->began_ms))
+		if (age == AGE_RENEW ||
+		    usable_old(store, unknown ? NULL : e->flight, e->began_ms))
 			return hit(store);
 		return flight_wait(e->flight, w, store_may_be_stale(store, e->began_ms));
 	}
-	if (age == AGE_OLD && usable_old(store, &store->list_flight, e->began_ms))
+	if (age == AGE_OLD &&
+	    usable_old(store, unknown ? NULL : &store->list_flight, e->began_ms))
 		return STORE_READY;
 	if (age == AGE_RENEW && (store->list_flight.running || store_quiet(store)))
 		return hit(store);
-	if (prefer_list(store, stack))
+	if (!unknown && prefer_list(store, stack))
 		return need_list_since(store, w, e->began_ms);
 
 	int r = record_begin(store, e, age == AGE_RENEW);
