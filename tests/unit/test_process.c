@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+#include "base/process.h"
+
+static bool is_unknown(const struct process *p)
+{
+	const struct process none = { 0 };
+
+	return memcmp(p, &none, sizeof(none)) == 0;
+}
+
+static struct process self(void)
+{
+	struct process p;
+
+	process_of_thread(getpid(), &p);
+	return p;
+}
+
+static void test_itself(void **state)
+{
+	struct process p = self(), q = self();
+
+	assert_int_equal(p.pid, getpid());
+	assert_true(p.start > 0);
+	assert_true(p.exe_ino > 0);
+	assert_true(process_same(&p, &q));
+	assert_true(process_alive(&p));
+	assert_true(process_has_thread(&p, getpid()));
+	assert_false(process_has_thread(&p, getppid()));
+}
+
+/* ---- a thread ---- */
+
+struct thread {
+	pthread_t thread;
+	pid_t tid;
+	int told[2], end[2]; /* pipes */
+};
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+	char c;
+
+	t->tid = gettid();
+	prctl(PR_SET_NAME, "worker");
+	if (write(t->told[1], "", 1) != 1 || read(t->end[0], &c, 1) != 0)
+		abort();
+	return NULL;
+}
+
+static void test_a_thread_is_its_process(void **state)
+{
+	struct process p = self(), q;
+	struct thread t;
+	char c;
+
+	assert_int_equal(pipe2(t.told, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(t.end, O_CLOEXEC), 0);
+	assert_int_equal(pthread_create(&t.thread, NULL, thread_main, &t), 0);
+	assert_int_equal(read(t.told[0], &c, 1), 1);
+	assert_int_not_equal(t.tid, getpid());
+
+	process_of_thread(t.tid, &q);
+	assert_int_equal(q.pid, getpid());
+	assert_true(process_same(&p, &q));
+	assert_string_equal(p.comm, q.comm); /* the process's, not the thread's */
+	assert_true(process_has_thread(&p, t.tid));
+
+	close(t.end[1]);
+	assert_int_equal(pthread_join(t.thread, NULL), 0);
+	close(t.end[0]);
+	close(t.told[0]);
+	close(t.told[1]);
+	assert_true(process_alive(&p));
+}
+
+/* ---- children ---- */
+
+struct child {
+	pid_t pid;
+	int hold; /* it runs until this is closed */
+	int exec; /* a pipe's end that its exec closes */
+};
+
+/* exec: become cat(1) at once; otherwise a copy of this program goes on. */
+static struct child start(bool exec)
+{
+	int hold[2], gone[2];
+	char c;
+
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(gone, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(hold[1]);
+		if (exec) {
+			dup2(hold[0], STDIN_FILENO);
+			execl("/bin/cat", "cat", (char *)NULL);
+			_exit(127);
+		}
+		_exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
+	}
+	close(hold[0]);
+	close(gone[1]);
+	return (struct child){ .pid = pid, .hold = hold[1], .exec = gone[0] };
+}
+
+static void wait_for_exec(const struct child *child)
+{
+	char c;
+
+	assert_int_equal(read(child->exec, &c, 1), 0);
+}
+
+static void end(const struct child *child)
+{
+	int status;
+
+	close(child->hold);
+	close(child->exec);
+	assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+	assert_int_equal(status, 0);
+}
+
+static void test_a_child_is_another_process(void **state)
+{
+	struct process p = self(), q, dead;
+	struct child child = start(false);
+
+	process_of_thread(child.pid, &q);
+	assert_int_equal(q.pid, child.pid);
+	assert_int_equal(q.exe_ino, p.exe_ino);
+	assert_true(q.start >= p.start);
+	assert_false(process_same(&p, &q));
+	assert_true(process_alive(&q));
+	assert_true(process_has_thread(&q, child.pid));
+	assert_false(process_has_thread(&p, child.pid));
+
+	end(&child);
+	assert_false(process_alive(&q));
+	assert_false(process_has_thread(&q, child.pid));
+	process_of_thread(child.pid, &dead);
+	assert_true(is_unknown(&dead));
+	assert_false(process_same(&dead, &q));
+}
+
+static void test_another_program_is_another_process(void **state)
+{
+	struct process p = self(), q;
+	struct child child = start(true);
+
+	wait_for_exec(&child);
+	process_of_thread(child.pid, &q);
+	assert_int_equal(q.pid, child.pid);
+	assert_string_equal(q.comm, "cat");
+	assert_true(q.exe_ino != p.exe_ino || q.exe_dev != p.exe_dev);
+	assert_true(process_alive(&q));
+
+	/* What it was before its exec has the same pid and start. */
+	struct process before = q;
+	before.exe_dev = p.exe_dev;
+	before.exe_ino = p.exe_ino;
+	assert_false(process_same(&before, &q));
+	assert_false(process_alive(&before));
+	end(&child);
+	assert_false(process_alive(&q));
+}
+
+static void test_a_pid_that_is_used_again_is_another_process(void **state)
+{
+	struct process p = self(), q = p;
+
+	q.start--;
+	assert_false(process_same(&p, &q));
+	assert_false(process_alive(&q));
+}
+
+static void test_the_unknown_is_nobody(void **state)
+{
+	static const pid_t none[] = { 0, -1, INT32_MAX };
+	struct process p, q = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		memset(&p, 0xff, sizeof(p));
+		process_of_thread(none[i], &p);
+		assert_true(is_unknown(&p));
+	}
+	assert_false(process_same(&p, &q));
+	assert_false(process_alive(&p));
+	assert_false(process_has_thread(&p, getpid()));
+	p = self();
+	assert_false(process_has_thread(&p, 0));
+	assert_false(process_has_thread(&p, -1));
+}
+
+/* The kernel puts the name between parentheses and escapes none in it. */
+static void test_any_name(void **state)
+{
+	static const char *const names[] = {
+		"a) (b", ") (", "))) 1 2 ((",      "(",
+		"x\ny",  "",    "fifteen bytes..", "a name that is too long"
+	};
+	struct process before = self();
+	char name[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_int_equal(prctl(PR_SET_NAME, names[i]), 0);
+		struct process p = self();
+
+		strncat(memset(name, 0, sizeof(name)), names[i], sizeof(name) - 1);
+		assert_string_equal(p.comm, name);
+		assert_true(process_same(&before, &p));
+	}
+	prctl(PR_SET_NAME, before.comm);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_itself),
+		cmocka_unit_test(test_a_thread_is_its_process),
+		cmocka_unit_test(test_a_child_is_another_process),
+		cmocka_unit_test(test_another_program_is_another_process),
+		cmocka_unit_test(test_a_pid_that_is_used_again_is_another_process),
+		cmocka_unit_test(test_the_unknown_is_nobody),
+		cmocka_unit_test(test_any_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
