@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "draft/mask.h"
 #include "draft/value.h"
 
 struct scrub {
@@ -17,45 +18,6 @@ struct scrub {
 	struct buf form;      /* of the secret at hand */
 	size_t size;
 };
-
-/* ---- which values are secret ---- */
-
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static bool begins_with(const char *s, size_t len, const char *word)
-{
-	for (; *word; word++, s++, len--) {
-		if (len == 0 || lower(*s) != *word)
-			return false;
-	}
-	return true;
-}
-
-static bool is_secret_name(const struct value *member)
-{
-	static const char *const words[] = { "secret", "password", "token", "key" };
-	const char *name = member->name;
-	size_t len = member->name_len;
-
-	for (size_t i = 0; i < len; i++) {
-		for (size_t w = 0; w < ARRAY_SIZE(words); w++) {
-			if (begins_with(name + i, len - i, words[w]))
-				return true;
-		}
-	}
-	return false;
-}
-
-static bool is_public_name(const struct value *member)
-{
-	static const char name[] = "accesskeyid";
-
-	return member->name_len == sizeof(name) - 1 &&
-	       begins_with(member->name, member->name_len, name);
-}
 
 /* ---- where they are in the message ---- */
 
@@ -130,12 +92,8 @@ static int mark_all(struct scrub *s, const struct value *v, bool secret)
 
 	if (!value_is_object(v) && !value_is_array(v))
 		return r;
-	for (const struct value *m = value_first(v); r == 0 && m < value_end(v);
-	     m = value_next(m)) {
-		bool inner = secret || (m->key && is_secret_name(m));
-
-		r = mark_all(s, m, inner && !(m->key && is_public_name(m)));
-	}
+	for (const struct value *m = value_first(v); r == 0 && m < value_end(v); m = value_next(m))
+		r = mark_all(s, m, mask_is_secret(m, secret));
 	return r;
 }
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* scrub: take the secrets that were sent out of what is said about them.
  *
- * Secret is what the body has under a secret's name: lambda.secretAccessKey,
- * server.systemToken, and every string and number at or below a key that has
- * secret, password, token or key in it, in either case; accessKeyId is none.
- * Found are the value itself, its forms in JSON and the one that
- * api_error_text() makes of it; where a message fills its room, and so may have
- * been cut, also the beginning of a value at its end.
+ * Secret is what the body has under a secret's name (mask.h).  Found are the
+ * value itself, its forms in JSON and the one that api_error_text() makes of it;
+ * where a message fills its room, and so may have been cut, also the beginning
+ * of a value at its end.
  *
  * It fails safe: without memory, or of a body that is no JSON, nothing of the
  * message is left but ******.
