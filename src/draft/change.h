@@ -19,10 +19,13 @@
 #include "base/monitor.h"
 #include "base/timer.h"
 #include "draft/archive.h"
+#include "draft/document.h"
 #include "draft/value.h"
 #include "store/store.h"
 
 struct versions;
+
+#define CHANGES_CREATED 256 /* as many as there may be drafts */
 
 struct changes {
 	struct monitor *monitor; /* all borrowed */
@@ -38,6 +41,10 @@ struct changes {
 	bool delete_in_use;  /* a stack that others depend on may be deleted */
 	unsigned running;    /* private: changes that have not ended */
 	struct create *creating; /* private: the head of the queue of create.c */
+	/* Private: the stacks that this mount has created, the last ones: none of them
+	 * is what became of another draft's lost POST. */
+	struct stack_id created[CHANGES_CREATED];
+	unsigned n_created; /* ever */
 };
 
 /* How a change ended; all of it is borrowed for the callback. */
@@ -50,6 +57,9 @@ struct change_result {
 	/* The stack as it is after a save or a create that succeeded; the store has
 	 * it already.  NULL otherwise, and after a delete or a rotation. */
 	struct stack *stack;
+	/* Of a create that found what an earlier attempt had made, when the text has
+	 * changed since: what is still to be saved into stack.  text is NULL otherwise. */
+	struct document to_save;
 	bool sent; /* a PUT, POST or DELETE has left */
 	/* It was sent and nobody knows whether it was taken: err is -ETIMEDOUT or
 	 * what the last attempt to find out has said. */
