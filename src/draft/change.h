@@ -39,12 +39,14 @@ struct changes {
 	bool overwrite;      /* -o overwrite: the last writer wins */
 	bool dry_run;        /* nothing is sent */
 	bool delete_in_use;  /* a stack that others depend on may be deleted */
+	bool stopping;       /* nothing more is asked: the mount is ending (save_stop) */
 	unsigned running;    /* private: changes that have not ended */
 	struct create *creating; /* private: the head of the queue of create.c */
 	/* Private: the stacks that this mount has created, the last ones: none of them
 	 * is what became of another draft's lost POST. */
 	struct stack_id created[CHANGES_CREATED];
 	unsigned n_created; /* ever */
+	struct save *saving;     /* private: the saves of save.c, in the order of their coming */
 };
 
 /* How a change ended; all of it is borrowed for the callback. */

@@ -265,7 +265,7 @@ static void send_post(struct create *c)
 	struct api_budget budget = { .timeout_ms = outcome_left_ms(changes, c->deadline_ms) };
 	int r;
 
-	if (!budget.timeout_ms) {
+	if (!budget.timeout_ms || changes->stopping) {
 		outcome_late(changes, "nothing was sent", &c->error);
 		fail(c, &c->error);
 		return;
@@ -341,7 +341,7 @@ static void begin_list(struct create *c)
 
 	c->state = CREATE_LISTING;
 	c->wait = (struct store_wait){ .wake = listed };
-	if (!outcome_left_ms(c->changes, c->deadline_ms)) {
+	if (!outcome_left_ms(c->changes, c->deadline_ms) || c->changes->stopping) {
 		outcome_late(c->changes, "the account was to be listed", &late);
 		fail_unlisted(c, &late);
 	} else if (store_refresh(store, &c->wait) < 0) {

@@ -4,8 +4,10 @@
  * the texts that processes have saved into it.
  *
  * Bounds: VERSIONS_PER_STACK versions and VERSIONS_SAVED_PER_STACK texts of a
- * stack, VERSIONS_MAX_BYTES of text in all; beyond them the least recently used
- * go.  The current version of a stack is its record and is not kept here.
+ * stack, VERSIONS_MAX_BYTES in all.  Beyond them the oldest of the stack go, or
+ * those of the stack that was changed least recently: never one between two
+ * others, for each says how it became the next.  The current version of a stack
+ * is its record and is not kept here.
  * Threads: inside the monitor only. */
 #ifndef DRAFT_VERSIONS_H
 #define DRAFT_VERSIONS_H
@@ -28,19 +30,22 @@ DEFINE_CLEANUP(struct versions, versions_free)
 /* The stack's record was old and is another one now.  Without memory it is
  * forgotten.  (Called by fs for each stack_changed.) */
 void versions_replaced(struct versions *versions, const struct stack *stack, struct record *old);
-/* The version that was replaced last by the stack's current one was replaced by a
- * plain save through this mount: nobody else's change is in the current one. */
+/* The stack's current version is what a save through this mount has made of old,
+ * and nothing else: nobody else's change lies between the two.  (Whether old had
+ * been merged with somebody else's change before is told by how it became what
+ * it was.)  Nothing is done unless old is the version that was replaced last. */
 void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
 			       const struct record *old);
-/* The process has saved this text (the body that was sent for it, and the
- * lastModified that the text named, "" for none) into the stack. */
-void versions_saved(struct versions *versions, const struct stack *stack,
-		    const struct process *who, struct document body, const char *modified,
-		    size_t modified_len);
+/* The process has saved a text into the stack: the body of the text as it was
+ * written, not what merging made of it, for it is the text that the process will
+ * go on from; and the lastModified that it named, "" for none.  Copied; without
+ * memory it is forgotten. */
+void versions_saved(struct versions *versions, const struct stack *stack, const struct process *who,
+		    struct document body, const char *modified, size_t modified_len);
 void versions_forget(struct versions *versions, const struct stack *stack);
 
 enum versions_base {
-	VERSIONS_BASE,    /* *ret is the base's body */
+	VERSIONS_BASE,    /* out has its body */
 	VERSIONS_FRESH,   /* the text names no version: the fresh record itself */
 	VERSIONS_UNKNOWN, /* it names one that is not known here: there is no base */
 };
@@ -50,9 +55,14 @@ enum versions_base {
  * by its lastModified; when the text equals a version that was served: that one,
  * followed along plain saves; the version that it names; unknown; none named.
  * Appends the body to out for VERSIONS_BASE.  fresh: the record as just read,
- * which counts as served.  -EBADMSG, -EFBIG, -ENOMEM. */
+ * which counts as served.
+ * *ret_shown: the version that the text was written from, as far as it is known,
+ * else NULL; where that one shows masks, masks in the text are no values.
+ * Borrowed until versions or the stack's record change.
+ * -EBADMSG, -EFBIG, -ENOMEM. */
 NODISCARD int versions_find(struct versions *versions, const struct stack *stack,
 			    const struct record *fresh, const struct process *who,
-			    struct document text, struct buf *out, enum versions_base *ret);
+			    struct document text, struct buf *out, const struct record **ret_shown,
+			    enum versions_base *ret);
 
 #endif

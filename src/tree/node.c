@@ -18,6 +18,8 @@ static const unsigned char role_of[NODE_N_SLOTS] = {
 
 #define ROLE_BITS 3
 #define OLD_NAME_ROLE 5
+#define LOCAL_ROLE    6
+#define DRAFT_ROLE    7
 
 /* A well-mixed number of the twelve bytes (the finalizer of splitmix64). */
 static uint64_t mix(uint64_t x)
@@ -51,10 +53,20 @@ uint64_t tree_stack_ino(const struct stack *stack, enum node_kind kind)
 	return role_ino(stack, role_of[kind - NODE_STACK]);
 }
 
+/* Of what is only here: no two at once, and no stack's. */
+static uint64_t local_ino(uint64_t number, unsigned role)
+{
+	return ((number << ROLE_BITS) & (UINT64_MAX >> 1)) + role;
+}
+
 uint64_t tree_ino(const struct node *node)
 {
 	if (node->kind < NODE_N_FIXED)
 		return (uint64_t)node->kind + 1;
+	if (node->kind > NODE_OLD_NAME || (!node->dir->stack && node->kind != NODE_STACK))
+		return local_ino(node->id, LOCAL_ROLE);
+	if (!node->dir->stack)
+		return local_ino(node->dir->cookie, DRAFT_ROLE);
 	if (node->kind == NODE_OLD_NAME)
 		return role_ino(node->dir->stack, OLD_NAME_ROLE);
 	return tree_stack_ino(node->dir->stack, node->kind);
@@ -114,6 +126,8 @@ static void node_free(struct tree *tree, struct node *node)
 	uint32_t i = (uint32_t)node->id;
 	struct node_place *place = &tree->places[i];
 
+	if (tree->events.node_gone)
+		tree->events.node_gone(tree->events.arg, node);
 	place->node = NULL;
 	/* After 2^32 turns the place is not used again. */
 	if (++place->generation != 0) {
@@ -122,7 +136,7 @@ static void node_free(struct tree *tree, struct node *node)
 	}
 	record_unref(node->record);
 	blob_unref(node->blob);
-	dir_unref(node->dir);
+	tree_dir_unref(tree, node->dir);
 	free(node);
 }
 
@@ -181,8 +195,12 @@ struct node *tree_slot(struct tree *tree, struct dir *dir, enum node_kind kind)
 	return *slot;
 }
 
-static void leave_slot(struct node *node)
+void node_leave_place(struct tree *tree, struct node *node)
 {
+	if (node->local) {
+		local_remove(node);
+		return;
+	}
 	if (node->kind != NODE_OLD_NAME) {
 		node->dir->slots[node->kind - NODE_STACK] = NULL;
 		return;
@@ -194,12 +212,15 @@ static void leave_slot(struct node *node)
 }
 
 /* Gone when neither the kernel nor a handle knows it. */
-static void maybe_free(struct tree *tree, struct node *node)
+void tree_reap(struct tree *tree, struct node *node)
 {
 	if (node->kind < NODE_N_FIXED || node->lookups > 0 || node->opens > 0)
 		return;
+	/* What is only here lives by its name, an unsaved text by its place. */
+	if (!node->detached && (node->local || node->draft))
+		return;
 	if (!node->detached)
-		leave_slot(node);
+		node_leave_place(tree, node);
 	node_free(tree, node);
 }
 
@@ -207,10 +228,10 @@ void tree_detach(struct tree *tree, struct node *node)
 {
 	if (node->detached)
 		return;
-	leave_slot(node);
+	node_leave_place(tree, node);
 	node->detached = true;
 	tree->events.detached(tree->events.arg, node);
-	maybe_free(tree, node);
+	tree_reap(tree, node);
 }
 
 void tree_looked_up(struct node *node)
@@ -221,7 +242,7 @@ void tree_looked_up(struct node *node)
 void tree_forget(struct tree *tree, struct node *node, uint64_t n)
 {
 	node->lookups -= n < node->lookups ? n : node->lookups;
-	maybe_free(tree, node);
+	tree_reap(tree, node);
 }
 
 void tree_open(struct node *node)
@@ -233,5 +254,5 @@ void tree_close(struct tree *tree, struct node *node)
 {
 	assert(node->opens > 0);
 	node->opens--;
-	maybe_free(tree, node);
+	tree_reap(tree, node);
 }

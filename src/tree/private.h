@@ -19,6 +19,13 @@ struct root_name {
 	char name[];
 };
 
+struct local_name {
+	struct local_name *next; /* of the same dir, by cookie */
+	struct node *node;
+	uint64_t cookie;
+	char name[];
+};
+
 struct node_place {
 	struct node *node;   /* NULL: free */
 	uint32_t generation; /* of the next node here */
@@ -30,6 +37,7 @@ struct tree {
 	struct root_name *names;
 	struct dir **order; /* by cookie */
 	size_t n_order, cap_order;
+	size_t n_drafts;
 	uint64_t next_cookie;
 
 	struct node_place *places; /* by the lower half of a node id; [0] is not used */
@@ -40,6 +48,9 @@ struct tree {
 NODISCARD int nodes_init(struct tree *tree);
 void nodes_done(struct tree *tree);
 struct node *node_new(struct tree *tree, enum node_kind kind, struct dir *dir);
-void dir_unref(struct dir *dir);
+void node_leave_place(struct tree *tree, struct node *node);
+
+/* local.c */
+void local_remove(struct node *node);
 
 #endif

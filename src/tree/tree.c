@@ -48,21 +48,31 @@ void tree_free(struct tree *tree)
 	for (size_t i = 0; i < tree->n_order; i++) {
 		struct dir *dir = tree->order[i];
 
+		while (dir->locals)
+			tree_unlink(tree, dir->locals->node);
 		while (dir->names)
 			name_free(tree, dir->names);
-		dir_unref(dir);
+		tree_dir_unref(tree, dir);
 	}
 	nodes_done(tree);
 	free(tree->order);
 	free(tree);
 }
 
-void dir_unref(struct dir *dir)
+void tree_dir_unref(struct tree *tree, struct dir *dir)
 {
 	if (!dir || --dir->refs > 0)
 		return;
+	if (tree->events.dir_gone)
+		tree->events.dir_gone(tree->events.arg, dir);
 	stack_unref(dir->stack);
 	free(dir);
+}
+
+struct dir *tree_dir_ref(struct dir *dir)
+{
+	dir->refs++;
+	return dir;
 }
 
 static struct root_name *find_name(const struct tree *tree, const char *s)
@@ -92,6 +102,14 @@ struct node *tree_old_name(struct tree *tree, const char *s)
 	if (!name->link)
 		name->link = node_new(tree, NODE_OLD_NAME, name->dir);
 	return name->link;
+}
+
+void tree_drop_old_name(struct tree *tree, const char *s)
+{
+	struct root_name *name = find_name(tree, s);
+
+	if (name && name->old)
+		name_free(tree, name);
 }
 
 /* Enter a name for dir, in the place of an old one.  -ENOMEM. */
@@ -148,17 +166,17 @@ static int append_order(struct tree *tree, struct dir *dir)
 	return 0;
 }
 
-int tree_add(struct tree *tree, struct stack *stack)
+/* stack NULL: a draft. */
+static int add_dir(struct tree *tree, struct stack *stack, const char *name, struct dir **ret)
 {
-	char name[NAME_MAX_BYTES + 1];
 	struct dir *dir = calloc(1, sizeof(*dir));
 
 	if (!dir)
 		return -ENOMEM;
 	dir->refs = 1;
-	dir->stack = stack_ref(stack);
+	dir->stack = stack ? stack_ref(stack) : NULL;
 	dir->cookie = tree->next_cookie;
-	choose_name(tree, stack, name);
+	dir->next_local_cookie = TREE_FIRST_COOKIE;
 
 	int r = append_order(tree, dir);
 	if (r == 0) {
@@ -167,15 +185,39 @@ int tree_add(struct tree *tree, struct stack *stack)
 			tree->n_order--;
 	}
 	if (r < 0) {
-		dir_unref(dir);
+		tree_dir_unref(tree, dir);
 		return r;
 	}
 	tree->next_cookie++;
-	stack->user = dir;
+	*ret = dir;
 	return 0;
 }
 
-int tree_rename(struct tree *tree, struct stack *stack)
+int tree_add(struct tree *tree, struct stack *stack)
+{
+	char name[NAME_MAX_BYTES + 1];
+	struct dir *dir;
+
+	choose_name(tree, stack, name);
+	int r = add_dir(tree, stack, name, &dir);
+	if (r == 0)
+		stack->user = dir;
+	return r;
+}
+
+/* The name that dir had until now. */
+static void leave_name(struct tree *tree, struct root_name *old, bool keep)
+{
+	if (keep) {
+		old->old = true;
+		tree->events.name_changed(tree->events.arg, old->name);
+		return;
+	}
+	tree->events.name_changed(tree->events.arg, old->name);
+	name_free(tree, old);
+}
+
+int tree_rename(struct tree *tree, struct stack *stack, bool keep_old)
 {
 	struct dir *dir = tree_dir(stack);
 	char plain[NAME_MAX_BYTES + 1], name[NAME_MAX_BYTES + 1];
@@ -190,11 +232,9 @@ int tree_rename(struct tree *tree, struct stack *stack)
 
 	struct root_name *old = find_name(tree, dir->name);
 	int r = enter_name(tree, dir, plain);
-	if (r < 0)
-		return r;
-	old->old = true;
-	tree->events.name_changed(tree->events.arg, old->name);
-	return 0;
+	if (r == 0)
+		leave_name(tree, old, keep_old);
+	return r;
 }
 
 static size_t order_index(const struct tree *tree, uint64_t cookie)
@@ -212,16 +252,14 @@ static size_t order_index(const struct tree *tree, uint64_t cookie)
 	return lo;
 }
 
-void tree_remove(struct tree *tree, struct stack *stack)
+static void remove_dir(struct tree *tree, struct dir *dir)
 {
-	struct dir *dir = tree_dir(stack);
-
-	if (!dir)
-		return;
 	for (unsigned i = 0; i < NODE_N_SLOTS; i++) {
 		if (dir->slots[i])
 			tree_detach(tree, dir->slots[i]);
 	}
+	while (dir->locals)
+		tree_unlink(tree, dir->locals->node);
 	while (dir->names) {
 		tree->events.name_changed(tree->events.arg, dir->names->name);
 		name_free(tree, dir->names);
@@ -232,8 +270,61 @@ void tree_remove(struct tree *tree, struct stack *stack)
 	assert(tree->order[i] == dir);
 	memmove(tree->order + i, tree->order + i + 1, (tree->n_order - i - 1) * sizeof(dir));
 	tree->n_order--;
+	tree_dir_unref(tree, dir);
+}
+
+void tree_remove(struct tree *tree, struct stack *stack)
+{
+	struct dir *dir = tree_dir(stack);
+
+	if (!dir)
+		return;
 	stack->user = NULL;
-	dir_unref(dir);
+	remove_dir(tree, dir);
+}
+
+/* ---- drafts ---- */
+
+int tree_add_draft(struct tree *tree, const char *name, struct dir **ret)
+{
+	if (tree->n_drafts == TREE_DRAFTS_MAX)
+		return -ENOSPC;
+	int r = add_dir(tree, NULL, name, ret);
+	if (r == 0)
+		tree->n_drafts++;
+	return r;
+}
+
+int tree_rename_draft(struct tree *tree, struct dir *dir, const char *name)
+{
+	struct root_name *old = find_name(tree, dir->name);
+	int r = enter_name(tree, dir, name);
+
+	if (r == 0)
+		leave_name(tree, old, false);
+	return r;
+}
+
+void tree_remove_draft(struct tree *tree, struct dir *dir)
+{
+	assert(!dir->stack);
+	tree->n_drafts--;
+	remove_dir(tree, dir);
+}
+
+int tree_adopt(struct tree *tree, struct dir *draft, struct stack *stack)
+{
+	/* A list was quicker than the answer to our own request. */
+	tree_remove(tree, stack);
+	draft->stack = stack_ref(stack);
+	stack->user = draft;
+	tree->n_drafts--;
+	return tree_rename(tree, stack, true);
+}
+
+size_t tree_n_drafts(const struct tree *tree)
+{
+	return tree->n_drafts;
 }
 
 struct dir *tree_after(const struct tree *tree, uint64_t cookie)

@@ -30,6 +30,8 @@ enum node_kind {
 	NODE_REFRESH,
 	NODE_README,
 	NODE_BY_ID,
+	NODE_HISTORY, /* symlinks to what is kept on disk */
+	NODE_LOST,
 	NODE_N_FIXED,
 
 	/* the slots of a stack */
@@ -41,37 +43,56 @@ enum node_kind {
 	NODE_END_SLOTS,
 
 	NODE_OLD_NAME = NODE_END_SLOTS, /* a symlink in the root: the stack's name before */
+
+	/* what is only here, by names of its own in a stack's directory */
+	NODE_SCRATCH,      /* a file */
+	NODE_SCRATCH_LINK, /* a symlink */
+	NODE_SINK,         /* a file that forgets what is written to it */
 };
 
 #define NODE_N_SLOTS (NODE_END_SLOTS - NODE_STACK)
 
 struct dir;
 struct root_name;
+struct local_name;
+struct content; /* what upper layers keep with a node: see node_gone */
+struct draft;
 
 struct node {
 	uint64_t id;            /* the kernel's name for it */
 	enum node_kind kind;
 	bool detached;          /* no path leads here any more */
-	unsigned opens;         /* handles; counted by node_open and node_close */
+	unsigned opens;         /* handles; counted by tree_open and tree_close */
+	unsigned writers;       /* those of them that may change the file */
 	uint64_t lookups;       /* references the kernel holds */
 	struct dir *dir;        /* NULL for the fixed ones; holds a reference */
 	/* The version that the kernel was last told of, and that open handles read. */
 	struct record *record;  /* NODE_CONFIG: holds a reference, or NULL */
 	struct blob *blob;      /* NODE_TOKEN, NODE_DEPENDENCIES: likewise */
 	bool pages_valid;       /* pages that the kernel keeps are of this version */
+	struct local_name *local; /* its name, of what is only here */
+	struct content *content;  /* NODE_SCRATCH, NODE_SCRATCH_LINK, NODE_SINK */
+	struct draft *draft;      /* NODE_CONFIG: what is being written, or NULL */
 	/* Directories: until when a cached listing may be kept (the entries it
 	 * gave out are valid); on the clock's scale. */
 	uint64_t listed_until_ms;
 };
 
 struct dir {
-	struct stack *stack;    /* holds a reference */
-	const char *name;       /* its path component */
+	struct stack *stack;    /* holds a reference; NULL: a draft, which is only here */
+	const char *name;       /* its path component; "" once it is removed */
 	uint64_t cookie;        /* its place in listings; grows, never reused */
 	struct node *slots[NODE_N_SLOTS]; /* see tree_slot */
-	struct root_name *names; /* private from here on */
+	struct work *work;      /* the upper layer's: see dir_gone */
+	struct local_name *locals; /* private from here on */
+	unsigned n_locals;
+	uint64_t next_local_cookie;
+	struct root_name *names;
 	unsigned refs;
 };
+
+#define TREE_LOCALS_MAX 1024 /* in one directory */
+#define TREE_DRAFTS_MAX 256  /* directories that are only here */
 
 struct tree;
 
@@ -80,6 +101,9 @@ struct tree_events {
 	void (*name_changed)(void *arg, const char *name);
 	/* node is no longer what its path leads to; it may be in use. */
 	void (*detached)(void *arg, struct node *node);
+	/* They are about to be freed, with what the upper layer keeps there. */
+	void (*node_gone)(void *arg, struct node *node);
+	void (*dir_gone)(void *arg, struct dir *dir);
 	void *arg;
 };
 
@@ -92,11 +116,21 @@ DEFINE_CLEANUP(struct tree, tree_free)
 /* Give the stack a directory, in stack->user.  Where its plain name is taken
  * it gets "name~<_id>", and keeps that.  -ENOMEM. */
 NODISCARD int tree_add(struct tree *tree, struct stack *stack);
-/* Its record has another name: the directory follows it, and the old name stays
- * as an unlisted symlink until another stack needs it.  -ENOMEM. */
-NODISCARD int tree_rename(struct tree *tree, struct stack *stack);
+/* Its record has another name: the directory follows it.  With keep_old the old
+ * name stays as an unlisted symlink until another stack needs it.  -ENOMEM. */
+NODISCARD int tree_rename(struct tree *tree, struct stack *stack, bool keep_old);
 /* Its directory, and all in it, is detached. */
 void tree_remove(struct tree *tree, struct stack *stack);
+
+/* A directory that is only here; the name is not in use, but for an old one.
+ * -ENOSPC (TREE_DRAFTS_MAX), -ENOMEM. */
+NODISCARD int tree_add_draft(struct tree *tree, const char *name, struct dir **ret);
+NODISCARD int tree_rename_draft(struct tree *tree, struct dir *dir, const char *name); /* -ENOMEM */
+void tree_remove_draft(struct tree *tree, struct dir *dir);
+/* The draft becomes the stack's directory, and is renamed after it; one that the
+ * stack has already is removed.  -ENOMEM. */
+NODISCARD int tree_adopt(struct tree *tree, struct dir *draft, struct stack *stack);
+size_t tree_n_drafts(const struct tree *tree);
 
 static inline struct dir *tree_dir(const struct stack *stack)
 {
@@ -105,6 +139,13 @@ static inline struct dir *tree_dir(const struct stack *stack)
 
 /* The stack's directory, or an old name's; NULL when the name means nothing. */
 struct dir *tree_find(const struct tree *tree, const char *name, bool *ret_old);
+
+/* The old name means nothing any more.  The kernel knows already. */
+void tree_drop_old_name(struct tree *tree, const char *name);
+
+/* A directory stays, without a name and a place, while somebody refers to it. */
+struct dir *tree_dir_ref(struct dir *dir);
+void tree_dir_unref(struct tree *tree, struct dir *dir); /* NULL is fine */
 
 /* The first stack whose cookie is greater; NULL at the end.  Cookies begin at
  * TREE_FIRST_COOKIE. */
@@ -130,6 +171,30 @@ struct node *tree_peek(const struct dir *dir, enum node_kind kind);
 struct node *tree_old_name(struct tree *tree, const char *name);
 /* The path gets a new node when it is next looked up. */
 void tree_detach(struct tree *tree, struct node *node);
+
+/* ---- what is only here ---- */
+
+/* The node of that name in the directory; NULL when there is none. */
+struct node *tree_local(const struct dir *dir, const char *name);
+/* The first whose cookie is greater; NULL at the end. */
+struct node *tree_local_after(const struct dir *dir, uint64_t cookie, const char **ret_name,
+			      uint64_t *ret_cookie);
+/* Make one.  The name is free.  -ENOSPC (TREE_LOCALS_MAX), -ENOMEM. */
+NODISCARD int tree_local_new(struct tree *tree, struct dir *dir, enum node_kind kind,
+			     const char *name, struct node **ret);
+/* A NODE_SINK that no path leads to.  NULL: no memory. */
+struct node *tree_sink(struct tree *tree, struct dir *dir);
+/* Move a node within its directory: to a name of its own, as that kind, or into a
+ * slot.  Who was there is detached.  The kernel knows already: no events.
+ * -ENOSPC, -ENOMEM. */
+NODISCARD int tree_move_to_local(struct tree *tree, struct node *node, enum node_kind kind,
+				 const char *name);
+void tree_move_to_slot(struct tree *tree, struct node *node, enum node_kind kind);
+/* Detach a node; the kernel knows already: no events.  It may be freed. */
+void tree_unlink(struct tree *tree, struct node *node);
+/* Free the node if nothing knows it any more: after its draft has ended. */
+void tree_reap(struct tree *tree, struct node *node);
+const char *tree_local_name(const struct node *node); /* "" when it has none */
 
 void tree_looked_up(struct node *node);
 void tree_forget(struct tree *tree, struct node *node, uint64_t n);

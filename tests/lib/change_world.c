@@ -17,7 +17,7 @@ static void on_added(void *arg, struct stack *stack)
 
 static void on_changed(void *arg, struct stack *stack, struct record *old)
 {
-	int r = tree_rename(cw.tree, stack);
+	int r = tree_rename(cw.tree, stack, true);
 
 	assert(r == 0);
 }

@@ -34,7 +34,7 @@ static void on_added(void *arg, struct stack *stack)
 
 static void on_changed(void *arg, struct stack *stack, struct record *old)
 {
-	assert_int_equal(tree_rename(tree, stack), 0);
+	assert_int_equal(tree_rename(tree, stack, true), 0);
 }
 
 static void on_gone(void *arg, struct stack *stack)
@@ -48,7 +48,7 @@ static void on_part(void *arg, struct stack *stack, enum store_part part)
 
 static int setup(void **state)
 {
-	const struct tree_events tree_events = { on_name, on_detached, NULL };
+	const struct tree_events tree_events = { .name_changed = on_name, .detached = on_detached };
 	const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
 
 	assert_int_equal(tree_new(&tree_events, &tree), 0);

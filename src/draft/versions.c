@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/* What is kept of a stack is its past: the versions that were replaced, in the
+ * order of their coming.  Each says whether a save through this mount has made
+ * the next one of it, so that a walk from any of them ends where somebody else's
+ * change begins.  The stack's record, and the one that was just read if that is
+ * another, are put behind them when a base is looked for. */
+#include "draft/versions.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+/* A file system must not exit because a table could not grow. */
+#define HASH_NONFATAL_OOM 1
+#define HASH_FUNCTION HASH_FNV /* the default's switch falls through, of which clang warns */
+#include <uthash.h>
+
+#include "draft/value.h"
+
+struct served {
+	struct record *record;
+	bool plainly; /* replaced by what a save through this mount made of it */
+};
+
+struct saved {
+	struct process who;
+	struct buf body; /* holds secrets */
+	struct buf modified;
+};
+
+struct past {
+	struct stack_id id;
+	UT_hash_handle hh;
+	TAILQ_ENTRY(past) link;
+	struct served served[VERSIONS_PER_STACK]; /* the oldest first; each holds a reference */
+	unsigned n_served;
+	struct saved saved[VERSIONS_SAVED_PER_STACK]; /* likewise; one of a process */
+	unsigned n_saved;
+};
+
+struct versions {
+	struct past *by_id;
+	TAILQ_HEAD(past_list, past) by_use; /* the least recently changed first */
+	size_t bytes;                       /* of all that is kept */
+};
+
+/* ---- keeping ---- */
+
+int versions_new(struct versions **ret)
+{
+	struct versions *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	TAILQ_INIT(&v->by_use);
+	*ret = v;
+	return 0;
+}
+
+static struct past *find_past(const struct versions *v, const struct stack *stack)
+{
+	struct past *past;
+
+	HASH_FIND(hh, v->by_id, &stack->id, sizeof(stack->id), past);
+	return past;
+}
+
+/* The stack's past, which counts as used; NULL without memory. */
+static struct past *make_past(struct versions *v, const struct stack *stack)
+{
+	struct past *past = find_past(v, stack);
+
+	if (past) {
+		TAILQ_REMOVE(&v->by_use, past, link);
+		TAILQ_INSERT_TAIL(&v->by_use, past, link);
+		return past;
+	}
+	past = calloc(1, sizeof(*past));
+	if (!past)
+		return NULL;
+	past->id = stack->id;
+	HASH_ADD(hh, v->by_id, id, sizeof(past->id), past);
+	if (!past->hh.tbl) {
+		free(past);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&v->by_use, past, link);
+	v->bytes += sizeof(*past);
+	return past;
+}
+
+static void drop_served(struct versions *v, struct past *past)
+{
+	struct record *oldest = past->served[0].record;
+
+	v->bytes -= oldest->text_len;
+	record_unref(oldest);
+	past->n_served--;
+	memmove(past->served, past->served + 1, past->n_served * sizeof(past->served[0]));
+}
+
+static void drop_saved(struct versions *v, struct past *past, unsigned i)
+{
+	struct saved *saved = &past->saved[i];
+
+	v->bytes -= saved->body.len + saved->modified.len;
+	buf_wipe(&saved->body);
+	buf_done(&saved->modified);
+	past->n_saved--;
+	memmove(saved, saved + 1, (past->n_saved - i) * sizeof(*saved));
+}
+
+static void drop_past(struct versions *v, struct past *past)
+{
+	while (past->n_served > 0)
+		drop_served(v, past);
+	while (past->n_saved > 0)
+		drop_saved(v, past, 0);
+	HASH_DEL(v->by_id, past);
+	TAILQ_REMOVE(&v->by_use, past, link);
+	v->bytes -= sizeof(*past);
+	free(past);
+}
+
+void versions_free(struct versions *versions)
+{
+	struct past *past;
+
+	if (!versions)
+		return;
+	while ((past = TAILQ_FIRST(&versions->by_use)))
+		drop_past(versions, past);
+	free(versions);
+}
+
+void versions_forget(struct versions *versions, const struct stack *stack)
+{
+	struct past *past = find_past(versions, stack);
+
+	if (past)
+		drop_past(versions, past);
+}
+
+/* One stack alone cannot be too much. */
+static void keep_bound(struct versions *v)
+{
+	while (v->bytes > VERSIONS_MAX_BYTES) {
+		struct past *past = TAILQ_FIRST(&v->by_use);
+
+		if (past->n_served > 0)
+			drop_served(v, past);
+		else if (past->n_saved > 0)
+			drop_saved(v, past, 0);
+		else
+			drop_past(v, past);
+	}
+}
+
+void versions_replaced(struct versions *versions, const struct stack *stack, struct record *old)
+{
+	struct past *past = make_past(versions, stack);
+
+	if (!past)
+		return;
+	if (past->n_served == VERSIONS_PER_STACK)
+		drop_served(versions, past);
+	past->served[past->n_served++] = (struct served){ .record = record_ref(old) };
+	versions->bytes += old->text_len;
+	keep_bound(versions);
+}
+
+static bool same_text(const struct record *a, const struct record *b)
+{
+	return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
+}
+
+void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
+			       const struct record *old)
+{
+	struct past *past = find_past(versions, stack);
+	struct served *last = past && past->n_served ? &past->served[past->n_served - 1] : NULL;
+
+	if (last && same_text(last->record, old))
+		last->plainly = true;
+}
+
+static void drop_saved_by(struct versions *v, struct past *past, const struct process *who)
+{
+	for (unsigned i = 0; i < past->n_saved; i++) {
+		if (process_same(&past->saved[i].who, who)) {
+			drop_saved(v, past, i);
+			return;
+		}
+	}
+}
+
+void versions_saved(struct versions *versions, const struct stack *stack,
+		    const struct process *who, struct document body, const char *modified,
+		    size_t modified_len)
+{
+	struct past *past = who->pid ? make_past(versions, stack) : NULL;
+	struct saved saved = {
+		.body = BUF_INIT(DOCUMENT_MAX_BYTES),
+		.modified = BUF_INIT(DOCUMENT_MAX_BYTES),
+	};
+
+	if (!past)
+		return;
+	/* Whatever comes of this one, it is not the last one any more. */
+	drop_saved_by(versions, past, who);
+	saved.who = *who;
+	if (buf_append(&saved.body, body.text, body.len) < 0 ||
+	    buf_append(&saved.modified, modified, modified_len) < 0) {
+		buf_wipe(&saved.body);
+		buf_done(&saved.modified);
+		return;
+	}
+	if (past->n_saved == VERSIONS_SAVED_PER_STACK)
+		drop_saved(versions, past, 0);
+	past->saved[past->n_saved++] = saved;
+	versions->bytes += body.len + modified_len;
+	keep_bound(versions);
+}
+
+/* ---- looking for a base ---- */
+
+/* All versions that were served, the oldest first. */
+struct chain {
+	struct served at[VERSIONS_PER_STACK + 2]; /* borrowed */
+	int n;
+	int equal; /* the newest that means what the text means; -1: none */
+	int named; /* the one that the text names; -1: none */
+};
+
+static struct document text_of(const struct record *record)
+{
+	return (struct document){ record->text, record->text_len };
+}
+
+static void collect(const struct past *past, const struct stack *stack, const struct record *fresh,
+		    struct chain *ret)
+{
+	*ret = (struct chain){ .equal = -1, .named = -1 };
+	for (unsigned i = 0; past && i < past->n_served; i++)
+		ret->at[ret->n++] = past->served[i];
+	ret->at[ret->n++].record = stack->record;
+	if (!same_text(stack->record, fresh))
+		ret->at[ret->n++].record = (struct record *)fresh;
+}
+
+/* Where the walk from a version along plain saves ends. */
+static int follow(const struct chain *c, int from)
+{
+	while (from < c->n - 1 && c->at[from].plainly)
+		from++;
+	return from;
+}
+
+/* Several versions may have one date.  The text was made from the one that it
+ * differs from in the fewest fields; where that does not tell, from the later one
+ * if it was made of the other by this mount's own saves, and else from the
+ * earlier one: a conflict too many is better than somebody's change undone. */
+static int choose_named(struct chain *c, int i, struct document text, unsigned *fewest)
+{
+	struct value_paths fields;
+	int r = document_differing(text, text_of(c->at[i].record), &fields);
+	unsigned n = fields.n + fields.more;
+
+	if (r < 0)
+		return r;
+	if (c->named < 0 || n < *fewest || (n == *fewest && follow(c, i) < c->named)) {
+		c->named = i;
+		*fewest = n;
+	}
+	return 0;
+}
+
+static bool names_version(const struct value *modified, const struct value *record)
+{
+	const struct value *own = value_find(record, "lastModified");
+
+	return modified && modified->type == JSON_STRING && own && value_equal(modified, own);
+}
+
+static int compare(struct chain *c, int i, const struct value *root, struct document text,
+		   unsigned *fewest)
+{
+	CLEANUP(value_tree_done) struct value_tree version = { 0 };
+	const struct record *record = c->at[i].record;
+	int r = value_tree_parse(&version, record->text, record->text_len);
+
+	if (r < 0)
+		return r;
+	if (c->equal < 0 && value_equal(root, version.root))
+		c->equal = i;
+	if (names_version(value_find(root, "lastModified"), version.root))
+		r = choose_named(c, i, text, fewest);
+	return r;
+}
+
+static const struct saved *find_saved(const struct past *past, const struct process *who,
+				      const struct value *modified)
+{
+	if (!modified || modified->type != JSON_STRING || modified->n == 0)
+		return NULL;
+	for (unsigned i = 0; past && i < past->n_saved; i++) {
+		const struct saved *saved = &past->saved[i];
+
+		if (process_same(&saved->who, who) && saved->modified.len == modified->n &&
+		    memcmp(saved->modified.data, modified->bytes, modified->n) == 0)
+			return saved;
+	}
+	return NULL;
+}
+
+static int put_base(const struct chain *c, const struct saved *saved, struct buf *out)
+{
+	if (saved)
+		return buf_append(out, saved->body.data, saved->body.len);
+	int at = c->equal >= 0 ? follow(c, c->equal) : c->named;
+	return document_record_body(text_of(c->at[at].record), out);
+}
+
+static int find_base(struct chain *c, const struct past *past, const struct process *who,
+		     struct document text, struct buf *out, enum versions_base *ret)
+{
+	CLEANUP(value_tree_done) struct value_tree tree = { 0 };
+	unsigned fewest = 0;
+	int r = value_tree_parse(&tree, text.text, text.len);
+
+	for (int i = c->n - 1; r == 0 && i >= 0; i--)
+		r = compare(c, i, tree.root, text, &fewest);
+	if (r < 0)
+		return r;
+
+	const struct value *modified = value_find(tree.root, "lastModified");
+	const struct saved *saved = find_saved(past, who, modified);
+	if (saved || c->equal >= 0 || c->named >= 0) {
+		r = put_base(c, saved, out);
+		if (r == 0)
+			*ret = VERSIONS_BASE;
+		return r == -EMSGSIZE ? -EFBIG : r;
+	}
+	*ret = modified && modified->type != JSON_NULL ? VERSIONS_UNKNOWN : VERSIONS_FRESH;
+	return 0;
+}
+
+int versions_find(struct versions *versions, const struct stack *stack, const struct record *fresh,
+		  const struct process *who, struct document text, struct buf *out,
+		  const struct record **ret_shown, enum versions_base *ret)
+{
+	const struct past *past = find_past(versions, stack);
+	struct chain chain;
+
+	collect(past, stack, fresh, &chain);
+	int r = find_base(&chain, past, who, text, out, ret);
+	if (r < 0)
+		return r;
+	int shown = chain.equal >= 0 ? chain.equal : chain.named;
+	*ret_shown = shown >= 0 ? chain.at[shown].record : NULL;
+	return 0;
+}
