@@ -15,12 +15,18 @@
  *   fs/       fs        running and parking operations
  *             lookup    names to nodes         node      attributes
  *             file      open, read, release    listing   directories
+ *             edit      config.json being written  refuse  texts that were not saved
+ *             make, remove, rename, setattr    names and attributes that change
+ *             work      what is hidden, guards change    who waits for the account's
  *             xattr     and statfs             control   what .stacksfs shows
  *             journal   the last failures      text      printing
- *   draft/    document  what is sent of a text   value     JSON text as a tree
+ *   draft/    save      a text becomes a record  create    ... or a new stack
+ *             remove    delete, rotate           versions  what a text was made from
+ *             document  what is sent of a text   value     JSON text as a tree
  *             merge     three ways               scrub     secrets in messages
- *             archive   history and lost
+ *             archive   history and lost         content   bytes that are only here
  *   tree/     tree      names and listings     node      node ids and inode numbers
+ *             local     names that are only here
  *             name      a stack's name as a path component, and back
  *   store/    store     ages and needs         records   the stacks
  *             list      the list chain         part      tokens and dependencies
@@ -36,6 +42,7 @@
  *
  * docs/architecture.md has the threads, the locks and the life of a read. */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,6 +83,7 @@ struct program {
 	struct timers *timers;
 	struct http *http;
 	struct api *api;
+	struct archive *archive;
 	struct fs *fs;
 	struct mount *mount;
 
@@ -185,9 +193,43 @@ static int build_fs(struct program *p)
 		.gid = p->options.gid,
 		.umask = p->options.umask,
 		.tokens = p->options.tokens,
+		.archive = p->archive,
+		.timeout_ms = p->options.timeout_s * 1000,
+		.ro = p->options.ro,
+		.dry_run = p->options.dry_run,
+		.overwrite = p->options.overwrite,
+		.delete_in_use = p->options.delete_in_use,
+		.max_delete = p->options.max_delete,
+		.max_rotate = p->options.max_rotate,
+		.grace_ms = p->options.grace_s * 1000ull,
+		.scratch_bytes = p->options.scratch,
+		.rotate_by = p->options.rotate_by,
 	};
 
 	return fs_new(&options, &p->fs);
+}
+
+/* Where history and refused texts go; a mount that changes nothing needs none. */
+static int build_archive(struct program *p, struct message *ret_why)
+{
+	char dir[PATH_MAX], why[ARCHIVE_WHY_BYTES];
+	const char *state = p->options.state;
+	int r = 0;
+
+	if (p->options.ro || (state && strcmp(state, "none") == 0)) {
+		state = NULL;
+	} else if (!state) {
+		r = archive_default_dir(dir);
+		state = dir;
+	}
+	if (r < 0)
+		return message_fail(ret_why, r, "no home for history and refused texts: give "
+						"-o state=DIR, or state=none");
+	r = archive_new(state, &clock_system, &p->archive, why);
+	if (r < 0)
+		return message_fail(ret_why, r, "%s (give another -o state=DIR, or state=none)",
+				    why);
+	return 0;
 }
 
 static int build(struct program *p)
@@ -210,9 +252,13 @@ static void tear_down(struct program *p)
 	if (p->fs)
 		fs_end_parked(p->fs, -ENOTCONN);
 	http_free(p->http);
-	timers_free(p->timers);
+	timers_stop(p->timers);
+	if (p->fs)
+		fs_keep_drafts(p->fs);
 	mount_free(p->mount);
 	fs_free(p->fs);
+	timers_free(p->timers);
+	archive_free(p->archive);
 	api_free(p->api);
 	monitor_free(p->monitor);
 	secret_unref(p->token);
@@ -289,6 +335,15 @@ static void sleep_ms(unsigned ms)
 	nanosleep(&ts, NULL);
 }
 
+/* What is on its way to the API ends within the timeout. */
+static void wait_for_changes(struct program *p)
+{
+	unsigned most = p->options.timeout_s * 1000;
+
+	for (unsigned waited = 0; waited < most && fs_n_changes(p->fs) > 0; waited += 10)
+		sleep_ms(10);
+}
+
 /* Who has a file open may finish, within bounds. */
 static void unmount(struct program *p)
 {
@@ -296,6 +351,7 @@ static void unmount(struct program *p)
 		mount_detached(p->mount);
 	for (unsigned waited = 0; !p->over && waited < LINGER_MS; waited += 10)
 		sleep_ms(10);
+	wait_for_changes(p);
 	while (!p->over) {
 		mount_abort(p->mount);
 		sleep_ms(10);
@@ -344,6 +400,7 @@ static int serve(struct program *p, struct message *ret_why)
 
 	log_info("%s is mounted on %s", p->origin.url, p->mountpoint);
 	r = mount_loop(p->mount);
+	wait_for_changes(p);
 	p->over = true;
 	pthread_kill(p->signal_thread, SIGUSR2);
 	pthread_join(p->signal_thread, NULL);
@@ -356,8 +413,11 @@ static int serve(struct program *p, struct message *ret_why)
 
 static int run(struct program *p, struct message *ret_why)
 {
-	int r = build(p);
+	int r = build_archive(p, ret_why);
 
+	if (r < 0)
+		return r;
+	r = build(p);
 	if (r < 0)
 		return message_fail(ret_why, r, "cannot start: %s", strerror(-r));
 	r = wait_for_first_page(p, ret_why);

@@ -24,6 +24,7 @@ DEFINE_CLEANUP(char, free)
 enum kind {
 	KIND_NUMBER, /* unsigned, min to max */
 	KIND_MODE,   /* unsigned, octal, up to max */
+	KIND_BYTES,  /* unsigned, min to max; K, M or G may follow */
 	KIND_YES_NO, /* bool, "yes" or "no" */
 	KIND_ON,     /* bool, becomes true; no value */
 	KIND_OFF,    /* bool, becomes false; no value */
@@ -59,8 +60,27 @@ static const struct row rows[] = {
 	  "within which a call ends, retries included (30)" },
 	{ "rate", KIND_NUMBER, "N", "a number of requests per second", TO(rate_per_s), 0,
 	  OPTIONS_MAX_RATE, "requests per second to keep to (100; 0: no limit)" },
+	{ "grace", KIND_NUMBER, "SECONDS", SECONDS, TO(grace_s), 1, OPTIONS_MAX_GRACE_S,
+	  "how long what a program hid stays hidden after its\nlast request in the directory (10)" },
+	{ "overwrite", KIND_ON, NULL, NULL, TO(overwrite), 0, 0,
+	  "a save never conflicts: the last writer wins" },
+	{ "rotate_by", KIND_TEXT, "NAME:...", NULL, TO(rotate_by), 0, 0,
+	  "programs whose unlink of a systemToken rotates it\n(rm:unlink)" },
+	{ "state", KIND_PATH, "DIR", NULL, TO(state), 0, 0,
+	  "where history and what could not be saved is kept\n"
+	  "($XDG_STATE_HOME/stacksfs); none: nowhere" },
+	{ "scratch", KIND_BYTES, "BYTES", "a number of bytes (K, M or G may follow)", TO(scratch), 1u << 20,
+	  1u << 30, "room for scratch files and drafts in all (64M)" },
 	{ "tokens", KIND_YES_NO, "no", NULL, TO(tokens), 0, 0, "no systemToken files" },
 	{ "ro", KIND_ON, NULL, NULL, TO(ro), 0, 0, "no change of any kind" },
+	{ "dry_run", KIND_ON, NULL, NULL, TO(dry_run), 0, 0,
+	  "changes are checked and written to .stacksfs/errors;\nnothing is sent" },
+	{ "delete_in_use", KIND_ON, NULL, NULL, TO(delete_in_use), 0, 0,
+	  "rm -r deletes also a stack that others depend on" },
+	{ "max_delete", KIND_NUMBER, "N", "a number of stacks", TO(max_delete), 0, OPTIONS_MAX_LIMIT,
+	  "stacks that may be deleted within a minute (10;\n0: no limit)" },
+	{ "max_rotate", KIND_NUMBER, "N", "a number of tokens", TO(max_rotate), 0, OPTIONS_MAX_LIMIT,
+	  "tokens that may be rotated within a minute (10;\n0: no limit)" },
 	{ "cacert", KIND_PATH, "FILE", NULL, TO(cacert), 0, 0,
 	  "certificates to trust, PEM (the system's)" },
 	{ "proxy", KIND_TEXT, "URL", NULL, TO(proxy), 0, 0,
@@ -173,6 +193,8 @@ void options_done(struct options *o)
 	free(o->cacert);
 	free(o->proxy);
 	free(o->fsname);
+	free(o->rotate_by);
+	free(o->state);
 	for (int i = 0; i < o->fuse_argc; i++)
 		free(o->fuse_argv[i]);
 	free(o->fuse_argv);
@@ -248,6 +270,24 @@ static int apply_mode(struct parser *p, const struct row *row, const char *value
 	return 0;
 }
 
+static int apply_bytes(struct parser *p, const struct row *row, const char *value)
+{
+	static const char units[] = "KMG";
+	size_t digits = strspn(value, "0123456789");
+	const char *unit = value[digits] ? strchr(units, toupper((unsigned char)value[digits])) : NULL;
+	uint64_t n;
+
+	if ((value[digits] && (!unit || value[digits + 1])) ||
+	    num_parse_u64(value, digits, UINT_MAX, &n) < 0)
+		return message_fail(p->why, -EINVAL, "%s=%s: not %s", row->name, value, row->what);
+	n <<= unit ? 10 * (unit - units + 1) : 0;
+	if (n < row->min || n > row->max)
+		return message_fail(p->why, -EINVAL, "%s=%s: not between %u and %u", row->name,
+				    value, row->min, row->max);
+	*(unsigned *)member(p, row) = (unsigned)n;
+	return 0;
+}
+
 static int apply_yes_no(struct parser *p, const struct row *row, const char *value)
 {
 	bool yes = strcmp(value, "yes") == 0;
@@ -293,7 +333,7 @@ static int apply_path(struct parser *p, const struct row *row, const char *value
 
 	if (!*value)
 		return message_fail(p->why, -EINVAL, "%s= needs a value", row->name);
-	if (*value == '/')
+	if (*value == '/' || (row->offset == TO(state) && strcmp(value, "none") == 0))
 		return replace(member(p, row), strdup(value));
 	cwd = getcwd(NULL, 0);
 	if (!cwd)
@@ -324,6 +364,7 @@ static const struct {
 	enum { VALUE_NONE, VALUE_NEEDED, VALUE_AS_ROW, VALUE_ANY } takes;
 } kinds[] = {
 	[KIND_NUMBER] = { apply_number, VALUE_NEEDED }, [KIND_MODE] = { apply_mode, VALUE_NEEDED },
+	[KIND_BYTES] = { apply_bytes, VALUE_NEEDED },
 	[KIND_YES_NO] = { apply_yes_no, VALUE_NEEDED }, [KIND_ON] = { apply_on, VALUE_NONE },
 	[KIND_OFF] = { apply_off, VALUE_NONE },         [KIND_TEXT] = { apply_text, VALUE_NEEDED },
 	[KIND_PATH] = { apply_path, VALUE_NEEDED },     [KIND_PASS] = { apply_pass, VALUE_AS_ROW },
@@ -662,6 +703,11 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct mess
 			     .stale_s = 3600,
 			     .timeout_s = 30,
 			     .rate_per_s = 100,
+			     .grace_s = 10,
+			     .rotate_by = strdup("rm:unlink"),
+			     .scratch = 64u << 20,
+			     .max_delete = 10,
+			     .max_rotate = 10,
 			     .tokens = true,
 			     .uid = getuid(),
 			     .gid = getgid(),
@@ -673,7 +719,7 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct mess
 		.argv = argv,
 		.lists = calloc((size_t)argc + 1, sizeof(*p.lists)),
 	};
-	int r = p.lists ? parse(&p) : -ENOMEM;
+	int r = p.lists && p.options.rotate_by ? parse(&p) : -ENOMEM;
 
 	if (r == -ENOMEM)
 		return message_fail(ret_why, r, "out of memory");

@@ -18,6 +18,8 @@
 #define OPTIONS_MAX_STALE_S   2592000u /* 30 days: in milliseconds still 32 bits */
 #define OPTIONS_MAX_TIMEOUT_S 3600u
 #define OPTIONS_MAX_RATE      10000u
+#define OPTIONS_MAX_GRACE_S   3600u
+#define OPTIONS_MAX_LIMIT     4096u
 
 enum options_command {
 	OPTIONS_MOUNT,
@@ -49,8 +51,16 @@ struct options {
 	unsigned stale_s;
 	unsigned timeout_s;
 	unsigned rate_per_s; /* 0: no limit of our own */
+	unsigned grace_s;
+	bool overwrite;
+	char *rotate_by; /* names, separated by ':' */
+	char *state;     /* absolute, "none", or NULL: the default */
+	unsigned scratch; /* bytes */
 	bool tokens;
 	bool ro; /* answered by us, hence not in fuse_argv */
+	bool dry_run;
+	bool delete_in_use;
+	unsigned max_delete, max_rotate; /* 0: no limit */
 	unsigned uid;
 	unsigned gid;
 	unsigned umask;

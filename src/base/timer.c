@@ -155,17 +155,44 @@ int timers_start(struct timers *t)
 	return r;
 }
 
+static void end_thread(struct timers *t)
+{
+	if (!t->started)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	pthread_cond_signal(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+	pthread_join(t->thread, NULL);
+	t->started = false;
+}
+
+void timers_stop(struct timers *t)
+{
+	if (!t)
+		return;
+	end_thread(t);
+	monitor_enter(t->monitor);
+	/* One that is armed anew by this goes to the end, and stays there. */
+	size_t n = 0;
+	for (struct timer *timer = t->head.next; timer != &t->head; timer = timer->next) {
+		timer->at_ms = 0;
+		n++;
+	}
+	for (; n > 0 && t->head.next != &t->head && t->head.next->at_ms == 0; n--) {
+		struct timer *due = t->head.next;
+
+		unlink_timer(due);
+		due->fire(due);
+	}
+	monitor_leave(t->monitor);
+}
+
 void timers_free(struct timers *t)
 {
 	if (!t)
 		return;
-	if (t->started) {
-		pthread_mutex_lock(&t->lock);
-		t->stop = true;
-		pthread_cond_signal(&t->changed);
-		pthread_mutex_unlock(&t->lock);
-		pthread_join(t->thread, NULL);
-	}
+	end_thread(t);
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);

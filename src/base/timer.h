@@ -24,6 +24,9 @@ struct timer {
 /* Both are borrowed and outlive *ret.  The thread comes with timers_start.  -ENOMEM. */
 NODISCARD int timers_new(struct monitor *monitor, const struct clock *clock, struct timers **ret);
 NODISCARD int timers_start(struct timers *timers); /* -EAGAIN */
+/* Ends the thread, and fires each armed timer once, now: what waits for a time
+ * hears that it ends.  Outside the monitor; NULL is fine. */
+void timers_stop(struct timers *timers);
 /* Ends the thread; armed timers never fire.  Outside the monitor; NULL is fine. */
 void timers_free(struct timers *timers);
 DEFINE_CLEANUP(struct timers, timers_free)

@@ -37,6 +37,12 @@ size_t control_readme_len(void)
 	return sizeof(control_readme) - 1;
 }
 
+/* They lead to what is kept on disk, where that is. */
+bool control_shows(const struct fs *fs, enum node_kind kind)
+{
+	return (kind != NODE_HISTORY && kind != NODE_LOST) || archive_dir(fs->changes.archive);
+}
+
 /* ---- status ---- */
 
 static double seconds(uint64_t ms)
@@ -108,6 +114,42 @@ static void put_http(struct text *t, const struct http_stats *s)
 	    s->latency_p50_ms, s->latency_p90_ms, s->latency_p99_ms);
 }
 
+/* Paths of what waits for somebody: texts that were refused, and such as nobody
+ * has saved. */
+static void put_paths(struct fs *fs, struct text *t, const char *key, bool refused)
+{
+	bool first = true;
+
+	text_put(t, "  \"%s\": [", key);
+	for (const struct dir *dir = tree_after(fs->tree, 0); dir;
+	     dir = tree_after(fs->tree, dir->cookie)) {
+		const struct node *node = tree_peek(dir, NODE_CONFIG);
+		char path[NAME_MAX_BYTES + 32];
+
+		if (refused ? !tree_local(dir, REFUSED_NAME) : !node || !edit_shows_draft(node))
+			continue;
+		snprintf(path, sizeof(path), "/%s/%s", dir->name,
+			 refused ? REFUSED_NAME : kind_name(NODE_CONFIG));
+		text_put(t, "%s", first ? "" : ", ");
+		text_put_string(t, path);
+		first = false;
+	}
+	text_put(t, "],\n");
+}
+
+static void put_work(struct fs *fs, struct text *t)
+{
+	struct archive_stats kept;
+
+	archive_get_stats(fs->changes.archive, &kept);
+	put_paths(fs, t, "refused", true);
+	put_paths(fs, t, "drafts", false);
+	text_put(t, "  \"lost\": %llu,\n  \"changes\": %u,\n",
+		 (unsigned long long)kept.lost_files_written, fs->changes.running);
+	text_put(t, "  \"scratch\": {\"bytes\": %zu, \"limit\": %zu},\n",
+		 fs->budget.scratch + fs->budget.drafts, fs->budget.limit);
+}
+
 static void print_status(struct fs *fs, struct text *t)
 {
 	struct store_stats store;
@@ -133,7 +175,7 @@ static void print_status(struct fs *fs, struct text *t)
 	    (unsigned long long)store.stale);
 	put_requests(t, &api);
 	put_http(t, &http);
-	text_put(t, "  \"scratch\": {\"bytes\": 0, \"limit\": 0},\n");
+	put_work(fs, t);
 	text_put(t, "  \"errors\": %zu\n}\n", journal_total(fs->journal));
 }
 

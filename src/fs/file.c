@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles: open, read, release, and the one file that takes a write. */
+/* Handles: open, read, write, release. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,9 +64,51 @@ static int take_snapshot(struct fs *fs, struct node *node, struct fs_op *op)
 	return 0;
 }
 
-static bool writes(int flags)
+static bool can_write(int flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
+
+/* Whether the file may be opened for writing; root is not asked by the kernel. */
+static int may_write(const struct fs *fs, struct fs_op *op, const struct node *node)
+{
+	if (node->kind == NODE_REFRESH)
+		return 0;
+	if (fs->ro)
+		return -EROFS;
+	if (node->kind == NODE_CONFIG || node->kind == NODE_SCRATCH || node->kind == NODE_SINK)
+		return 0;
+	if (node->dir)
+		return op_refuse(op, -EACCES, "the server makes %s; nobody writes to it",
+				 kind_name(node->kind));
+	return -EACCES;
+}
+
+static int truncate_opened(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	if (!(op->flags & O_TRUNC))
+		return 0;
+	if (node->kind == NODE_CONFIG)
+		return edit_resize(fs, node, op, 0);
+	clock_gettime(CLOCK_REALTIME, &node->content->mtime);
+	return content_resize(node->content, 0, SIZE_MAX);
+}
+
+static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	/* Attributes of another version would cut or stretch what read gives. */
+	if (!edit_shows_draft(node) && node_update(node) && node->opens == 0)
+		op->drop_node = node->id;
+	op->keep_cache = node->pages_valid && node->kind != NODE_TOKEN && !node->draft;
+	int r = truncate_opened(fs, node, op);
+	if (r == 0)
+		r = make_handle(fs, node, op);
+	if (r < 0)
+		return r;
+	node->pages_valid = true;
+	handle_of(op)->writes = can_write(op->flags);
+	node->writers += handle_of(op)->writes;
+	return 0;
 }
 
 int fs_step_open(struct fs *fs, struct fs_op *op)
@@ -75,31 +118,40 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 
 	if (!node)
 		return -ESTALE;
+	r = can_write(op->flags) ? may_write(fs, op, node) : 0;
+	if (r < 0)
+		return r;
 	if (node->kind == NODE_REFRESH) {
 		op->direct_io = true;
 		return make_handle(fs, node, op);
 	}
-	if (writes(op->flags))
-		return -EROFS;
 	if (node->kind == NODE_STATUS || node->kind == NODE_ERRORS)
 		return take_snapshot(fs, node, op);
+	if (!edit_shows_draft(node) && (!node->detached || !node->content)) {
+		r = node_need(fs, node, &op->wait);
+		if (r != STORE_READY)
+			return r;
+	}
+	return open_file(fs, node, op);
+}
 
-	r = node_need(fs, node, &op->wait);
-	if (r != STORE_READY)
-		return r;
-	/* Attributes of another version would cut or stretch what read gives. */
-	if (node_update(node) && node->opens == 0)
-		op->drop_node = node->id;
-	op->keep_cache = node->pages_valid && node->kind != NODE_TOKEN;
-	r = make_handle(fs, node, op);
-	if (r == 0)
-		node->pages_valid = true;
-	return r;
+/* A text that may change before the reply has left is copied. */
+static int give_copy(struct fs_op *op)
+{
+	if (op->data_len == 0)
+		return 0;
+	op->own = malloc(op->data_len);
+	if (!op->own)
+		return -ENOMEM;
+	memcpy(op->own, op->data, op->data_len);
+	op->data = op->own;
+	return 0;
 }
 
 int fs_step_read(struct fs *fs, struct fs_op *op)
 {
 	const struct fs_handle *handle = handle_of(op);
+	const struct node *node = handle->node;
 	const char *text;
 	size_t len;
 
@@ -108,16 +160,16 @@ int fs_step_read(struct fs *fs, struct fs_op *op)
 		text = blob_bytes(handle->snapshot);
 		len = blob_len(handle->snapshot);
 	} else {
-		if (handle->node->record)
-			op->held_record = record_ref(handle->node->record);
-		op->held_blob = blob_ref(handle->node->blob);
-		node_text(handle->node, &text, &len);
+		if (node->record)
+			op->held_record = record_ref(node->record);
+		op->held_blob = blob_ref(node->blob);
+		node_text(node, &text, &len);
 	}
 	if (op->offset >= len)
 		return 0;
 	op->data = text + op->offset;
 	op->data_len = len - op->offset < op->size ? len - op->offset : op->size;
-	return 0;
+	return node->content || edit_shows_draft(node) ? give_copy(op) : 0;
 }
 
 /* What the kernel has cached of a stack's parts is as old as they are. */
@@ -138,7 +190,7 @@ static void drop_parts(struct fs *fs, const struct dir *dir)
 }
 
 /* A write to .stacksfs/refresh, whatever it says. */
-int fs_step_write(struct fs *fs, struct fs_op *op)
+static int refresh(struct fs *fs, struct fs_op *op)
 {
 	int r = store_refresh(fs->store, &op->wait);
 
@@ -147,9 +199,54 @@ int fs_step_write(struct fs *fs, struct fs_op *op)
 	/* The reply follows everything that the kernel is told to drop. */
 	op->drop_node = tree_fixed_id(NODE_REFRESH);
 	for (const struct dir *dir = tree_after(fs->tree, 0); dir;
-	     dir = tree_after(fs->tree, dir->cookie))
-		drop_parts(fs, dir);
+	     dir = tree_after(fs->tree, dir->cookie)) {
+		if (dir->stack)
+			drop_parts(fs, dir);
+	}
 	return 0;
+}
+
+static int write_scratch(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	struct content *content = node->content;
+
+	if ((op->flags & O_APPEND) && op->offset != content->len && !content->sink) {
+		op->offset = content->len;
+		fs_drop_node(fs, node);
+	}
+	clock_gettime(CLOCK_REALTIME, &content->mtime);
+	return content_write(content, op->offset, op->bytes, op->size, SIZE_MAX);
+}
+
+int fs_step_write(struct fs *fs, struct fs_op *op)
+{
+	const struct fs_handle *handle = handle_of(op);
+	struct node *node = handle ? handle->node : tree_node(fs->tree, op->node);
+
+	switch (node->kind) {
+	case NODE_REFRESH:
+		return refresh(fs, op);
+	case NODE_CONFIG:
+		return edit_write(fs, node, op);
+	case NODE_SCRATCH:
+	case NODE_SINK:
+		return write_scratch(fs, node, op);
+	default:
+		return -EBADF;
+	}
+}
+
+int fs_step_flush(struct fs *fs, struct fs_op *op)
+{
+	const struct fs_handle *handle = handle_of(op);
+
+	return handle->writes ? edit_flush(fs, handle->node, op) : 0;
+}
+
+/* Nothing but config.json has a better place to be than here. */
+int fs_step_fsync(struct fs *fs, struct fs_op *op)
+{
+	return fs_step_flush(fs, op);
 }
 
 int fs_step_readlink(struct fs *fs, struct fs_op *op)
@@ -158,11 +255,20 @@ int fs_step_readlink(struct fs *fs, struct fs_op *op)
 
 	if (!node || node->detached)
 		return -ESTALE;
-	op->data = node_link(node, op->small, sizeof(op->small));
-	if (!op->data)
-		return -EINVAL;
-	op->data_len = strlen(op->data);
-	return 0;
+	if (node->kind == NODE_SCRATCH_LINK) {
+		if (asprintf(&op->own, "%.*s", (int)node->content->len, node->content->bytes) < 0)
+			op->own = NULL;
+	} else if (node->kind == NODE_HISTORY || node->kind == NODE_LOST) {
+		const char *name = kind_name(node->kind) + strlen(kind_name(NODE_CONTROL));
+
+		if (asprintf(&op->own, "%s%s", archive_dir(fs->changes.archive), name) < 0)
+			op->own = NULL;
+	} else {
+		op->data = node_link(node, op->small, sizeof(op->small));
+		return op->data ? 0 : -EINVAL;
+	}
+	op->data = op->own;
+	return op->own ? 0 : -ENOMEM;
 }
 
 void fs_release(struct fs *fs, uint64_t id)
@@ -172,11 +278,14 @@ void fs_release(struct fs *fs, uint64_t id)
 	monitor_enter(fs->monitor);
 	struct node *node = handle->node;
 	bool drop = node->kind == NODE_TOKEN && node->opens == 1 && node->lookups > 0;
+	bool wrote = handle->writes;
 	uint64_t node_id = node->id;
 
 	handle_free(handle);
 	if (drop)
 		node->pages_valid = false;
+	if (wrote && --node->writers == 0)
+		edit_last_close(fs, node);
 	tree_close(fs->tree, node);
 	if (drop && fs->kernel.drop_node)
 		fs->kernel.drop_node(fs->kernel.arg, node_id);

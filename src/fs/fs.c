@@ -10,31 +10,36 @@
 
 #define LOG_MODULE "fs"
 #include "base/log.h"
+#include "draft/save.h"
 #include "fs/private.h"
-
-/* ---- the one place that says what is not done to a stack ---- */
-
-static int step_change(struct fs *fs, struct fs_op *op)
-{
-	return -EROFS;
-}
 
 static const struct {
 	fs_step *step;
 	const char *name;
+	bool changes; /* what -o ro refuses */
 } calls[FS_N_CALLS] = {
-	[FS_LOOKUP] = { fs_step_lookup, "lookup" },
-	[FS_GETATTR] = { fs_step_getattr, "getattr" },
-	[FS_READLINK] = { fs_step_readlink, "readlink" },
-	[FS_OPEN] = { fs_step_open, "open" },
-	[FS_READ] = { fs_step_read, "read" },
-	[FS_WRITE] = { fs_step_write, "write" },
-	[FS_OPENDIR] = { fs_step_opendir, "opendir" },
-	[FS_READDIR] = { fs_step_readdir, "readdir" },
-	[FS_GETXATTR] = { fs_step_getxattr, "getxattr" },
-	[FS_LISTXATTR] = { fs_step_listxattr, "listxattr" },
-	[FS_STATFS] = { fs_step_statfs, "statfs" },
-	[FS_CHANGE] = { step_change, "change" },
+	[FS_LOOKUP] = { fs_step_lookup, "lookup", false },
+	[FS_GETATTR] = { fs_step_getattr, "getattr", false },
+	[FS_READLINK] = { fs_step_readlink, "readlink", false },
+	[FS_OPEN] = { fs_step_open, "open", false },
+	[FS_READ] = { fs_step_read, "read", false },
+	[FS_WRITE] = { fs_step_write, "write", false },
+	[FS_FLUSH] = { fs_step_flush, "flush", false },
+	[FS_FSYNC] = { fs_step_fsync, "fsync", false },
+	[FS_OPENDIR] = { fs_step_opendir, "opendir", false },
+	[FS_READDIR] = { fs_step_readdir, "readdir", false },
+	[FS_GETXATTR] = { fs_step_getxattr, "getxattr", false },
+	[FS_LISTXATTR] = { fs_step_listxattr, "listxattr", false },
+	[FS_STATFS] = { fs_step_statfs, "statfs", false },
+	[FS_SETATTR] = { fs_step_setattr, "setattr", true },
+	[FS_CREATE] = { fs_step_create, "create", true },
+	[FS_MKNOD] = { fs_step_mknod, "mknod", true },
+	[FS_MKDIR] = { fs_step_mkdir, "mkdir", true },
+	[FS_SYMLINK] = { fs_step_symlink, "symlink", true },
+	[FS_LINK] = { fs_step_link, "link", true },
+	[FS_UNLINK] = { fs_step_unlink, "unlink", true },
+	[FS_RMDIR] = { fs_step_rmdir, "rmdir", true },
+	[FS_RENAME] = { fs_step_rename, "rename", true },
 };
 
 /* ---- operations ---- */
@@ -58,20 +63,23 @@ static void unpark(struct fs_op *op)
 static void finish(struct fs *fs, struct fs_op *op, int err)
 {
 	unpark(op);
+	change_leave(op);
 	op->err = err;
 	op->deferred.run = run_done;
 	monitor_defer(fs->monitor, &op->deferred);
 }
 
+/* What the op is about, as a path from the mount's root. */
 static void path_of(const struct fs *fs, const struct fs_op *op, char *out, size_t size)
 {
-	const struct node *node = tree_node(fs->tree, op->node);
+	const struct node *node = tree_node(fs->tree, op->call == FS_RENAME ? op->to : op->node);
+	const char *name = op->new_name ? op->new_name : op->name;
 	const char *dir = node && node->dir ? node->dir->name : "";
-	const char *file = node ? kind_name(node->kind) : "";
-	bool named = op->call == FS_LOOKUP && op->name;
+	const char *file = !node ? "" : node->local ? tree_local_name(node) : kind_name(node->kind);
+	bool named = name && op->call != FS_GETXATTR;
 
 	snprintf(out, size, "%s%s%s%s%s%s", *dir ? "/" : "", dir, *file ? "/" : "", file,
-		 named ? "/" : "", named ? op->name : "");
+		 named ? "/" : "", named ? name : "");
 	if (!*out)
 		snprintf(out, size, "/");
 }
@@ -83,7 +91,7 @@ static void fail(struct fs *fs, struct fs_op *op, int err, const struct api_erro
 	char path[600];
 
 	path_of(fs, op, path, sizeof(path));
-	journal_add(fs->journal, path, calls[op->call].name, err, cause);
+	journal_add(fs->journal, path, calls[op->call].name, err, cause, NULL);
 	log_warning("%s %s: %s: %s%s%s%s (request %llu)", calls[op->call].name, path,
 		    strerrorname_np(-err), cause->message, cause->code[0] ? " [" : "", cause->code,
 		    cause->code[0] ? "]" : "", (unsigned long long)cause->call_no);
@@ -110,16 +118,77 @@ static void park(struct fs *fs, struct fs_op *op)
 	}
 }
 
-static void run(struct fs *fs, struct fs_op *op)
+const struct process *op_process(struct fs_op *op)
 {
-	int r = calls[op->call].step(fs, op);
+	if (!op->process_known)
+		process_of_thread(op->tid, &op->process);
+	op->process_known = true;
+	return &op->process;
+}
+
+int op_refuse(struct fs_op *op, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!op->reason)
+		op->reason = calloc(1, sizeof(*op->reason));
+	if (!op->reason)
+		return err;
+	va_start(ap, fmt);
+	vsnprintf(op->reason->message, sizeof(op->reason->message), fmt, ap);
+	va_end(ap);
+	op->reason->err = err;
+	return err;
+}
+
+static int step(struct fs *fs, struct fs_op *op)
+{
+	const struct node *node = tree_node(fs->tree, op->node);
+
+	if (fs->ro && calls[op->call].changes)
+		return -EROFS;
+	if (node && node->dir)
+		work_touched(fs, node->dir, op);
+	return calls[op->call].step(fs, op);
+}
+
+void fs_run(struct fs *fs, struct fs_op *op)
+{
+	op->awaits = NULL;
+	int r = step(fs, op);
 
 	if (r == STORE_WAIT)
 		park(fs, op);
+	else if (r < 0 && op->reason)
+		fail(fs, op, r, op->reason);
 	else if (r < 0 && op->wait.error)
 		fail(fs, op, r, op->wait.error);
 	else
 		finish(fs, op, r);
+}
+
+/* Those that wait for a text which has been saved by now have their answer. */
+void fs_wake_awaiting(struct fs *fs, const struct node *node)
+{
+	struct fs_op *again = NULL, *next;
+
+	for (struct fs_op *op = fs->parked.next; op != &fs->parked; op = next) {
+		next = op->next;
+		if (op->awaits != node)
+			continue;
+		op->awaits = NULL;
+		if (op->generation && node->draft && node->draft->ended >= op->generation) {
+			op->drop_node = node->draft->result == 0 ? node->id : 0;
+			finish(fs, op, node->draft->result);
+		} else {
+			op->wake_next = again;
+			again = op;
+		}
+	}
+	for (; again; again = next) {
+		next = again->wake_next;
+		fs_run(fs, again);
+	}
 }
 
 static void woken(struct store_wait *wait, const struct api_error *error)
@@ -129,7 +198,7 @@ static void woken(struct store_wait *wait, const struct api_error *error)
 	if (error)
 		fail(op->fs, op, call_error(error), error);
 	else
-		run(op->fs, op);
+		fs_run(op->fs, op);
 }
 
 void fs_submit(struct fs *fs, struct fs_op *op)
@@ -138,7 +207,7 @@ void fs_submit(struct fs *fs, struct fs_op *op)
 	op->wait.wake = woken;
 	monitor_enter(fs->monitor);
 	op->serial = ++fs->next_serial;
-	run(fs, op);
+	fs_run(fs, op);
 	monitor_leave(fs->monitor);
 }
 
@@ -146,8 +215,12 @@ void fs_op_end(struct fs_op *op)
 {
 	record_unref(op->held_record);
 	blob_unref(op->held_blob);
+	free(op->own);
+	free(op->reason);
 	op->held_record = NULL;
 	op->held_blob = NULL;
+	op->own = NULL;
+	op->reason = NULL;
 }
 
 void fs_interrupt(struct fs *fs, uint64_t serial)
@@ -157,7 +230,8 @@ void fs_interrupt(struct fs *fs, uint64_t serial)
 
 	while (op != &fs->parked && op->serial != serial)
 		op = op->next;
-	if (op != &fs->parked) {
+	/* A change is never abandoned: whoever waits for one hears how it ended. */
+	if (op != &fs->parked && !op->change && !op->awaits) {
 		store_unwait(fs->store, &op->wait);
 		finish(fs, op, -EINTR);
 	}
@@ -167,11 +241,33 @@ void fs_interrupt(struct fs *fs, uint64_t serial)
 void fs_end_parked(struct fs *fs, int err)
 {
 	monitor_enter(fs->monitor);
+	save_stop(&fs->changes);
 	while (fs->parked.next != &fs->parked) {
 		struct fs_op *op = fs->parked.next;
 
 		store_unwait(fs->store, &op->wait);
 		finish(fs, op, err);
+	}
+	monitor_leave(fs->monitor);
+}
+
+unsigned fs_n_changes(struct fs *fs)
+{
+	monitor_enter(fs->monitor);
+	unsigned n = fs->changes.running;
+	monitor_leave(fs->monitor);
+	return n;
+}
+
+void fs_keep_drafts(struct fs *fs)
+{
+	monitor_enter(fs->monitor);
+	for (struct dir *dir = tree_after(fs->tree, 0); dir;
+	     dir = tree_after(fs->tree, dir->cookie)) {
+		const struct node *node = tree_peek(dir, NODE_CONFIG);
+
+		if (node && node->draft && edit_shows_draft(node) && node->draft->generation > 0)
+			refuse_lose(fs, dir, node->draft->content);
 	}
 	monitor_leave(fs->monitor);
 }
@@ -208,12 +304,20 @@ void fs_refresh(struct fs *fs)
 
 /* ---- what the store and the tree tell us ---- */
 
-static void drop_node(struct fs *fs, struct node *node)
+void fs_drop_node(struct fs *fs, struct node *node)
 {
 	node->listed_until_ms = 0;
 	node->pages_valid = false;
 	if (node->lookups > 0 && fs->kernel.drop_node)
 		fs->kernel.drop_node(fs->kernel.arg, node->id);
+}
+
+void fs_drop_listing(struct fs *fs, const struct dir *dir)
+{
+	struct node *node = tree_peek(dir, NODE_STACK);
+
+	if (node)
+		fs_drop_node(fs, node);
 }
 
 static void name_changed(void *arg, const char *name)
@@ -226,6 +330,8 @@ static void name_changed(void *arg, const char *name)
 	fs->names_changed_ms = clock_wall_ms(fs->clock);
 	root->listed_until_ms = 0;
 	tree_fixed(fs->tree, NODE_BY_ID)->listed_until_ms = 0;
+	if (fs->kernel_knows)
+		return;
 	fs->kernel.drop_name(fs->kernel.arg, root->id, name);
 	fs->kernel.drop_node(fs->kernel.arg, root->id);
 }
@@ -244,6 +350,17 @@ static void detached(void *arg, struct node *node)
 		fs->kernel.drop_name(fs->kernel.arg, parent->id, kind_name(node->kind));
 }
 
+static void node_gone(void *arg, struct node *node)
+{
+	content_free(node->content);
+	edit_free(node->draft);
+}
+
+static void dir_gone(void *arg, struct dir *dir)
+{
+	work_free(dir->work);
+}
+
 static void stack_added(void *arg, struct stack *stack)
 {
 	struct fs *fs = arg;
@@ -254,15 +371,20 @@ static void stack_added(void *arg, struct stack *stack)
 		log_error("no memory for another stack's directory");
 }
 
-/* A node whose version was replaced: who reads it goes on with the old one. */
+/* A node whose version was replaced: who reads it goes on with the old one.  One
+ * that is being written shows that, and is the writer's also afterwards. */
 static void replace_version(struct fs *fs, struct node *node)
 {
 	if (!node)
 		return;
+	if (node->draft) {
+		fs_drop_node(fs, node);
+		return;
+	}
 	if (node->opens > 0)
 		tree_detach(fs->tree, node);
 	else
-		drop_node(fs, node);
+		fs_drop_node(fs, node);
 }
 
 static void stack_changed(void *arg, struct stack *stack, struct record *old)
@@ -270,13 +392,18 @@ static void stack_changed(void *arg, struct stack *stack, struct record *old)
 	struct fs *fs = arg;
 	struct dir *dir = tree_dir(stack);
 
-	if (tree_rename(fs->tree, stack) < 0)
+	const struct work *work = dir ? dir->work : NULL;
+
+	versions_replaced(fs->changes.versions, stack, old);
+	fs->kernel_knows = work && work->renaming;
+	if (tree_rename(fs->tree, stack, !fs->kernel_knows) < 0)
 		log_error("no memory for a stack's new name");
+	fs->kernel_knows = false;
 	if (!dir)
 		return;
-	replace_version(fs, tree_peek(dir, NODE_CONFIG));
-	if (tree_peek(dir, NODE_STACK))
-		drop_node(fs, tree_peek(dir, NODE_STACK));
+	if (!work || !work->replacing)
+		replace_version(fs, tree_peek(dir, NODE_CONFIG));
+	fs_drop_listing(fs, dir);
 	if (old->type != stack->record->type && tree_peek(dir, NODE_TOKEN))
 		tree_detach(fs->tree, tree_peek(dir, NODE_TOKEN));
 }
@@ -284,8 +411,12 @@ static void stack_changed(void *arg, struct stack *stack, struct record *old)
 static void stack_gone(void *arg, struct stack *stack)
 {
 	struct fs *fs = arg;
+	const struct dir *dir = tree_dir(stack);
 
+	versions_forget(fs->changes.versions, stack);
+	fs->kernel_knows = dir && dir->work && dir->work->removing;
 	tree_remove(fs->tree, stack);
+	fs->kernel_knows = false;
 }
 
 static void part_changed(void *arg, struct stack *stack, enum store_part part)
@@ -301,8 +432,7 @@ static void part_changed(void *arg, struct stack *stack, enum store_part part)
 		tree_detach(fs->tree, node);
 	else
 		replace_version(fs, node);
-	if (tree_peek(dir, NODE_STACK))
-		drop_node(fs, tree_peek(dir, NODE_STACK));
+	fs_drop_listing(fs, dir);
 }
 
 /* ---- life ---- */
@@ -322,16 +452,34 @@ static int make_store(struct fs *fs, const struct fs_options *o)
 	return store_new(&options, &fs->store);
 }
 
+static int make_changes(struct fs *fs, const struct fs_options *o)
+{
+	fs->changes = (struct changes){
+		.monitor = o->monitor,
+		.timers = o->timers,
+		.api = o->api,
+		.store = fs->store,
+		.clock = o->clock,
+		.archive = o->archive,
+		.timeout_ms = o->timeout_ms,
+		.overwrite = o->overwrite,
+		.dry_run = o->dry_run,
+		.delete_in_use = o->delete_in_use,
+	};
+	return versions_new(&fs->changes.versions);
+}
+
 int fs_new(const struct fs_options *o, struct fs **ret)
 {
 	CLEANUP(fs_freep) struct fs *fs = calloc(1, sizeof(*fs));
-	const struct tree_events events = { name_changed, detached, fs };
+	const struct tree_events events = { name_changed, detached, node_gone, dir_gone, fs };
 	int r;
 
 	if (!fs)
 		return -ENOMEM;
 	fs->parked.prev = fs->parked.next = &fs->parked;
 	fs->monitor = o->monitor;
+	fs->timers = o->timers;
 	fs->http = o->http;
 	fs->api = o->api;
 	fs->clock = o->clock;
@@ -340,14 +488,21 @@ int fs_new(const struct fs_options *o, struct fs **ret)
 	fs->gid = o->gid;
 	fs->umask = o->umask;
 	fs->tokens = o->tokens;
+	fs->ro = o->ro;
+	fs->grace_ms = o->grace_ms;
+	fs->budget.limit = o->scratch_bytes;
 	fs->began_ms = clock_now_ms(o->clock);
 	fs->began_wall_ms = clock_wall_ms(o->clock);
 	fs->source = strdup(o->source);
 	fs->mountpoint = strdup(o->mountpoint);
-	if (!fs->source || !fs->mountpoint)
+	fs->rotate_by = strdup(o->rotate_by);
+	if (!fs->source || !fs->mountpoint || !fs->rotate_by)
 		return -ENOMEM;
-	if ((r = journal_new(o->clock, &fs->journal)) < 0 ||
-	    (r = tree_new(&events, &fs->tree)) < 0 || (r = make_store(fs, o)) < 0)
+	if ((r = limit_init(&fs->deletes, o->max_delete)) < 0 ||
+	    (r = limit_init(&fs->rotations, o->max_rotate)) < 0 ||
+	    (r = journal_new(o->clock, &fs->journal)) < 0 ||
+	    (r = tree_new(&events, &fs->tree)) < 0 || (r = make_store(fs, o)) < 0 ||
+	    (r = make_changes(fs, o)) < 0)
 		return r;
 	*ret = TAKE_PTR(fs);
 	return 0;
@@ -361,13 +516,19 @@ void fs_free(struct fs *fs)
 	fs->kernel = (struct fs_kernel){ 0 };
 	while (fs->handles)
 		handle_free(fs->handles);
+	monitor_enter(fs->monitor); /* for the timers of its directories */
 	tree_free(fs->tree);
+	monitor_leave(fs->monitor);
 	store_free(fs->store);
+	versions_free(fs->changes.versions);
+	limit_done(&fs->deletes);
+	limit_done(&fs->rotations);
 	journal_free(fs->journal);
 	blob_unref(fs->status);
 	blob_unref(fs->errors);
 	free(fs->source);
 	free(fs->mountpoint);
+	free(fs->rotate_by);
 	free(fs);
 }
 

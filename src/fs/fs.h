@@ -23,7 +23,9 @@
 #include "base/clock.h"
 #include "base/macros.h"
 #include "base/monitor.h"
+#include "base/process.h"
 #include "base/timer.h"
+#include "draft/archive.h"
 #include "store/store.h"
 
 #define FS_ROOT 1 /* the root's node id */
@@ -36,14 +38,34 @@ enum fs_call {
 	FS_READLINK, /* node.  Gives data */
 	FS_OPEN,     /* node, flags.  Gives handle and the cache flags */
 	FS_READ,     /* handle, size, offset.  Gives data */
-	FS_WRITE,    /* handle, size */
+	FS_WRITE,    /* handle, size, offset, bytes, flags */
+	FS_FLUSH,    /* handle */
+	FS_FSYNC,    /* handle */
 	FS_OPENDIR,  /* node.  Gives handle and keep_cache */
 	FS_READDIR,  /* handle, offset, emit, plus */
 	FS_GETXATTR, /* node, name.  Gives data */
 	FS_LISTXATTR, /* node.  Gives data */
 	FS_STATFS,   /* gives statvfs */
-	FS_CHANGE,   /* whatever would change a name or an attribute: EROFS */
+	FS_SETATTR,  /* node; handle or 0; set.  Gives entry's attr and attr_ms */
+	FS_CREATE,   /* node: the directory; name, flags, mode.  Gives entry and handle */
+	FS_MKNOD,    /* node, name */
+	FS_MKDIR,    /* node, name, mode.  Gives entry */
+	FS_SYMLINK,  /* node, name, target.  Gives entry */
+	FS_LINK,     /* source, node, name.  Gives entry */
+	FS_UNLINK,   /* node, name */
+	FS_RMDIR,    /* node, name */
+	FS_RENAME,   /* node, name; to, new_name, flags (RENAME_*) */
 	FS_N_CALLS
+};
+
+/* What FS_SETATTR is to change. */
+enum fs_set {
+	FS_SET_MODE = 1,
+	FS_SET_UID = 2,
+	FS_SET_GID = 4,
+	FS_SET_SIZE = 8,
+	FS_SET_ATIME = 16,
+	FS_SET_MTIME = 32,
 };
 
 struct fs_entry {
@@ -68,6 +90,16 @@ struct fs_op {
 	int flags;
 	size_t size;
 	uint64_t offset;
+	const void *bytes;    /* borrowed for fs_submit only */
+	const char *target;   /* of a symlink; borrowed until done, as the next */
+	const char *new_name;
+	uint64_t to;          /* the directory of new_name */
+	uint64_t source;      /* what is linked */
+	mode_t mode;
+	unsigned set;         /* enum fs_set */
+	struct stat attr;     /* their values */
+	uid_t uid;            /* of who made the system call */
+	gid_t gid;
 	pid_t tid;        /* of the thread that made the system call; 0: nobody */
 	bool plus;
 	/* Inside the monitor: false: no room, this entry comes again. */
@@ -97,6 +129,14 @@ struct fs_op {
 	struct deferred deferred;
 	struct record *held_record;
 	struct blob *held_blob;
+	char *own;                   /* data made for this op */
+	struct process process;      /* whose system call it is, once asked for */
+	bool process_known;
+	struct fs_change *change;    /* that it has begun */
+	const struct node *awaits;   /* whose text is being saved */
+	uint64_t generation;         /* of that text; 0: not begun to wait */
+	struct fs_op *wake_next;
+	struct api_error *reason;    /* why it was refused here */
 	char small[64 + 256];
 };
 
@@ -120,6 +160,14 @@ struct fs_options {
 	gid_t gid;
 	mode_t umask;
 	bool tokens;
+	/* What changes need. */
+	struct archive *archive;
+	unsigned timeout_ms;
+	bool ro, dry_run, overwrite, delete_in_use;
+	unsigned max_delete, max_rotate; /* a minute; 0: no limit */
+	uint64_t grace_ms;
+	size_t scratch_bytes;
+	const char *rotate_by;   /* names of programs, separated by ':' */
 };
 
 NODISCARD int fs_new(const struct fs_options *options, struct fs **ret); /* -ENOMEM */
@@ -138,8 +186,13 @@ void fs_submit(struct fs *fs, struct fs_op *op);
 void fs_op_end(struct fs_op *op);
 /* End the parked op with that serial by -EINTR; nothing when there is none. */
 void fs_interrupt(struct fs *fs, uint64_t serial);
-/* No answer will come any more: every parked op ends with err. */
+/* No answer will come any more (http_free is next): changes that wait end, and
+ * every op that is still parked ends with err. */
 void fs_end_parked(struct fs *fs, int err);
+/* Changes of the account that are under way. */
+unsigned fs_n_changes(struct fs *fs);
+/* The mount ends: texts that are not saved go to lost. */
+void fs_keep_drafts(struct fs *fs);
 
 void fs_forget(struct fs *fs, uint64_t node, uint64_t n_lookups);
 /* Ends a handle of FS_OPEN or FS_OPENDIR. */

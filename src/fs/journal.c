@@ -39,14 +39,17 @@ static void put_member(struct text *t, const char *key, const char *value)
 }
 
 static void put_line(struct text *t, int64_t now_ms, const char *path, const char *op, int err,
-		     const struct api_error *cause)
+		     const struct api_error *cause, const char *would_send)
 {
 	text_put(t, "{\"time\":");
 	text_put_time(t, now_ms);
 	put_member(t, "path", path);
 	put_member(t, "op", op);
 	text_put(t, ",\"errno\":");
-	text_put_errno(t, err);
+	if (err)
+		text_put_errno(t, err);
+	else
+		text_put(t, "null");
 	if (cause->status)
 		text_put(t, ",\"status\":%d", cause->status);
 	if (cause->code[0])
@@ -54,17 +57,19 @@ static void put_line(struct text *t, int64_t now_ms, const char *path, const cha
 	put_member(t, "message", cause->message);
 	if (cause->field[0])
 		put_member(t, "field", cause->field);
+	if (would_send)
+		put_member(t, "would_send", would_send);
 	if (cause->call_no)
 		text_put(t, ",\"request\":%llu", (unsigned long long)cause->call_no);
 	text_put(t, "}\n");
 }
 
 void journal_add(struct journal *j, const char *path, const char *op, int err,
-		 const struct api_error *cause)
+		 const struct api_error *cause, const char *would_send)
 {
 	struct text line = TEXT_INIT(MAX_LINE_BYTES);
 
-	put_line(&line, clock_wall_ms(j->clock), path, op, err, cause);
+	put_line(&line, clock_wall_ms(j->clock), path, op, err, cause, would_send);
 	if (line.err < 0) {
 		buf_done(&line.buf);
 		return;

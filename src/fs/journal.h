@@ -22,10 +22,11 @@ NODISCARD int journal_new(const struct clock *clock, struct journal **ret); /* -
 void journal_free(struct journal *journal); /* NULL is fine */
 DEFINE_CLEANUP(struct journal, journal_free)
 
-/* err: what the system call returned, a negative errno.  A line that cannot be
- * kept for want of memory is dropped. */
+/* err: what the system call returned, a negative errno; 0: it succeeded, and this
+ * is a warning.  would_send: the request that a dry run has not sent, or NULL.  A
+ * line that cannot be kept for want of memory is dropped. */
 void journal_add(struct journal *journal, const char *path, const char *op, int err,
-		 const struct api_error *cause);
+		 const struct api_error *cause, const char *would_send);
 size_t journal_total(const struct journal *journal); /* ever added */
 void journal_print(const struct journal *journal, struct text *out);
 

@@ -34,6 +34,8 @@ int fs_step_opendir(struct fs *fs, struct fs_op *op)
 	op->handle = (uintptr_t)handle_new(fs, node);
 	if (!op->handle)
 		return -ENOMEM;
+	if (node->kind == NODE_STACK)
+		openers_add(&fs->openers, node->dir, op->tid);
 	op->keep_cache = clock_now_ms(fs->clock) < node->listed_until_ms;
 	return 0;
 }
@@ -67,6 +69,19 @@ static void emit_node(struct listing *l, const char *name, uint64_t cookie, stru
 		l->dir->listed_until_ms = until;
 }
 
+/* The same, or without attributes where none are asked for. */
+static void emit_local(struct listing *l, const char *name, uint64_t cookie, struct node *node)
+{
+	struct fs_entry entry = { 0 };
+
+	if (l->op->plus) {
+		emit_node(l, name, cookie, node, 0);
+	} else if (node) {
+		node_attr(l->fs, node, &entry);
+		emit(l, name, cookie, &entry);
+	}
+}
+
 /* An entry of which only the inode number and the type are known. */
 static void emit_bare(struct listing *l, const char *name, uint64_t cookie,
 		      const struct stack *stack, enum node_kind kind)
@@ -91,6 +106,13 @@ static void emit_dots(struct listing *l)
 	emit(l, "..", COOKIE_DOTDOT, &entry);
 }
 
+/* It has no _id yet. */
+static void list_draft(struct listing *l, struct dir *dir)
+{
+	if (l->dir->kind == NODE_ROOT)
+		emit_local(l, dir->name, dir->cookie, tree_slot(l->fs->tree, dir, NODE_STACK));
+}
+
 static void list_stacks(struct listing *l)
 {
 	uint64_t at = l->op->offset < TREE_FIRST_COOKIE ? 0 : l->op->offset;
@@ -98,7 +120,9 @@ static void list_stacks(struct listing *l)
 
 	while (!l->full && (dir = tree_after(l->fs->tree, at))) {
 		at = dir->cookie;
-		if (l->dir->kind == NODE_BY_ID) {
+		if (!dir->stack) {
+			list_draft(l, dir);
+		} else if (l->dir->kind == NODE_BY_ID) {
 			char hex[STACK_ID_HEX + 1];
 
 			stack_id_format(&dir->stack->id, hex);
@@ -112,6 +136,18 @@ static void list_stacks(struct listing *l)
 	}
 }
 
+/* What is only here; its attributes hold for this once. */
+static void list_locals(struct listing *l)
+{
+	const struct dir *dir = l->dir->dir;
+	uint64_t at = l->op->offset < TREE_FIRST_COOKIE ? 0 : l->op->offset;
+	const char *name;
+	struct node *node;
+
+	while (!l->full && (node = tree_local_after(dir, at, &name, &at)))
+		emit_local(l, name, at, node);
+}
+
 /* config.json first: who removes in this order (rm -r) hides it before the
  * rest.  The two others come with attributes only where those are known. */
 static void list_stack(struct listing *l)
@@ -121,22 +157,23 @@ static void list_stack(struct listing *l)
 	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++) {
 		uint64_t cookie = COOKIE_FIRST + (kind - NODE_CONFIG);
 		bool known = kind == NODE_CONFIG;
-		uint64_t valid_ms = store_record_valid_ms(l->fs->store, stack);
+		uint64_t valid_ms = stack ? store_record_valid_ms(l->fs->store, stack) : 0;
 
-		if (!stack_shows(l->fs, stack, kind))
+		if (!dir_shows(l->fs, l->dir->dir, kind))
 			continue;
 		if (!known && store_part_known(l->fs->store, stack, node_part(kind))) {
-			if (!store_part_blob(stack, node_part(kind)))
-				continue; /* it answered 404 */
 			known = true;
 			valid_ms = store_part_valid_ms(l->fs->store, stack, node_part(kind));
 		}
-		if (known && l->op->plus)
+		if (!stack)
+			emit_local(l, kind_name(kind), cookie, tree_peek(l->dir->dir, kind));
+		else if (known && l->op->plus)
 			emit_node(l, kind_name(kind), cookie,
 				  tree_slot(l->fs->tree, l->dir->dir, kind), valid_ms);
 		else
 			emit_bare(l, kind_name(kind), cookie, stack, kind);
 	}
+	list_locals(l);
 }
 
 static void list_control(struct listing *l)
@@ -144,9 +181,10 @@ static void list_control(struct listing *l)
 	for (enum node_kind kind = NODE_STATUS; kind < NODE_N_FIXED; kind++) {
 		const struct node *node = tree_fixed(l->fs->tree, kind);
 		struct fs_entry entry = { .attr = { .st_ino = tree_ino(node),
-						    .st_mode = node_is_dir(node) ? S_IFDIR
-										 : S_IFREG } };
+						    .st_mode = kind_type(kind) } };
 
+		if (!control_shows(l->fs, kind))
+			continue;
 		emit(l, kind_name(node->kind) + sizeof(".stacksfs/") - 1, COOKIE_FIRST + kind, &entry);
 	}
 }

@@ -58,53 +58,74 @@ static int lookup_root(struct fs *fs, struct fs_op *op)
 		return absent(op, store_list_valid_ms(fs->store));
 	}
 
-	struct stack *stack = dir->stack;
-	r = store_need_record(fs->store, stack, &op->wait);
+	if (!dir->stack)
+		return present(fs, op, tree_slot(fs->tree, dir, NODE_STACK), 0);
+	r = store_need_record(fs->store, dir->stack, &op->wait);
 	if (r != STORE_READY)
 		return r;
-	uint64_t valid_ms = store_record_valid_ms(fs->store, stack);
+	uint64_t valid_ms = store_record_valid_ms(fs->store, dir->stack);
 	if (old)
 		return present(fs, op, tree_old_name(fs->tree, op->name), valid_ms);
 	return present(fs, op, tree_slot(fs->tree, dir, NODE_STACK), valid_ms);
 }
 
-/* NODE_ROOT: a stack has no file of that name. */
-static enum node_kind kind_by_name(const char *name)
+/* A name that is, or could be, only here.  What was refused appears without the
+ * kernel's doing, so that it is absent is not to be remembered. */
+static int lookup_local(struct fs *fs, struct fs_op *op, struct dir *dir)
 {
-	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++) {
-		if (strcmp(name, kind_name(kind)) == 0)
-			return kind;
-	}
-	return NODE_ROOT;
+	struct node *node = tree_local(dir, op->name);
+
+	if (node)
+		return present(fs, op, node, 0);
+	return absent(op, strcmp(op->name, REFUSED_NAME) == 0 || !dir->stack ? 0 : fs->ttl_ms / 2);
+}
+
+static int lookup_draft(struct fs *fs, struct fs_op *op, struct dir *dir)
+{
+	if (kind_by_name(op->name) == NODE_CONFIG && tree_peek(dir, NODE_CONFIG))
+		return present(fs, op, tree_peek(dir, NODE_CONFIG), 0);
+	return lookup_local(fs, op, dir);
+}
+
+static int lookup_part(struct fs *fs, struct fs_op *op, struct dir *dir, enum node_kind kind)
+{
+	struct stack *stack = dir->stack;
+	int r = store_need_part(fs->store, stack, node_part(kind), &op->wait);
+	uint64_t valid_ms = store_part_valid_ms(fs->store, stack, node_part(kind));
+
+	if (r != STORE_READY)
+		return r;
+	if (!store_part_blob(stack, node_part(kind)))
+		return absent(op, valid_ms);
+	return present(fs, op, tree_slot(fs->tree, dir, kind), valid_ms);
 }
 
 static int lookup_stack(struct fs *fs, struct fs_op *op, struct node *parent)
 {
-	struct stack *stack = parent->dir->stack;
+	struct dir *dir = parent->dir;
 	enum node_kind kind = kind_by_name(op->name);
-	uint64_t valid_ms;
-	int r;
 
 	if (parent->detached)
 		return -ESTALE;
+	if (!dir->stack)
+		return lookup_draft(fs, op, dir);
 	if (kind == NODE_ROOT)
-		return absent(op, fs->ttl_ms / 2);
-	if (kind == NODE_CONFIG || !stack_shows(fs, stack, kind)) {
-		r = store_need_record(fs->store, stack, &op->wait);
-		valid_ms = store_record_valid_ms(fs->store, stack);
-		if (r != STORE_READY)
-			return r;
-		if (!stack_shows(fs, stack, kind))
-			return absent(op, valid_ms);
-	} else {
-		r = store_need_part(fs->store, stack, node_part(kind), &op->wait);
-		valid_ms = store_part_valid_ms(fs->store, stack, node_part(kind));
-		if (r != STORE_READY)
-			return r;
-		if (!store_part_blob(stack, node_part(kind)))
-			return absent(op, valid_ms);
-	}
-	return present(fs, op, tree_slot(fs->tree, parent->dir, kind), valid_ms);
+		return lookup_local(fs, op, dir);
+	if (work_hides(dir, kind) || work_sees_absent(dir, kind, op))
+		return absent(op, 0);
+	if (kind != NODE_CONFIG && stack_shows(fs, dir->stack, kind))
+		return lookup_part(fs, op, dir, kind);
+
+	struct node *node = tree_peek(dir, NODE_CONFIG);
+	if (kind == NODE_CONFIG && node && edit_shows_draft(node))
+		return present(fs, op, node, 0);
+	int r = store_need_record(fs->store, dir->stack, &op->wait);
+	uint64_t valid_ms = store_record_valid_ms(fs->store, dir->stack);
+	if (r != STORE_READY)
+		return r;
+	if (!stack_shows(fs, dir->stack, kind))
+		return absent(op, valid_ms);
+	return present(fs, op, tree_slot(fs->tree, dir, kind), valid_ms);
 }
 
 /* Their size is that of a text which the open that follows will show. */
@@ -151,7 +172,7 @@ static int lookup_control(struct fs *fs, struct fs_op *op)
 	for (enum node_kind kind = NODE_STATUS; kind < NODE_N_FIXED; kind++) {
 		struct node *node = tree_fixed(fs->tree, kind);
 
-		if (strcmp(op->name, kind_name(kind) + prefix) == 0)
+		if (strcmp(op->name, kind_name(kind) + prefix) == 0 && control_shows(fs, kind))
 			return give_control(fs, op, node);
 	}
 	return absent(op, FIXED_VALID_MS);
@@ -214,7 +235,7 @@ int fs_step_getattr(struct fs *fs, struct fs_op *op)
 	if (!node)
 		return -ESTALE;
 	/* fstat(2) comes without a handle: who has the old version open may ask. */
-	if (node->detached && node->opens == 0)
+	if (node->detached && node->opens == 0 && !node->content)
 		return -ESTALE;
 	if (is_snapshot(node)) {
 		r = handle ? 0 : make_snapshot(fs, node);
@@ -227,7 +248,7 @@ int fs_step_getattr(struct fs *fs, struct fs_op *op)
 			      &op->entry);
 		return 0;
 	}
-	if (!node->detached) {
+	if (!node->detached && !edit_shows_draft(node)) {
 		r = node_need(fs, node, &op->wait);
 		if (r != STORE_READY)
 			return r;

@@ -27,11 +27,36 @@ static const struct {
 	[NODE_TOKEN] = { S_IFREG, 0400, true, "systemToken" },
 	[NODE_ID_LINK] = { S_IFLNK, 0777, true, "" },
 	[NODE_OLD_NAME] = { S_IFLNK, 0777, true, "" },
+	[NODE_HISTORY] = { S_IFLNK, 0777, true, ".stacksfs/history" },
+	[NODE_LOST] = { S_IFLNK, 0777, true, ".stacksfs/lost" },
+	/* The permission bits are the content's own. */
+	[NODE_SCRATCH] = { S_IFREG, 0, true, "" },
+	[NODE_SCRATCH_LINK] = { S_IFLNK, 0, true, "" },
+	[NODE_SINK] = { S_IFREG, 0, true, "" },
 };
 
 const char *kind_name(enum node_kind kind)
 {
 	return kinds[kind].name;
+}
+
+enum node_kind kind_by_name(const char *name)
+{
+	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++) {
+		if (strcmp(name, kinds[kind].name) == 0)
+			return kind;
+	}
+	return NODE_ROOT;
+}
+
+mode_t kind_type(enum node_kind kind)
+{
+	return kinds[kind].type;
+}
+
+bool node_is_local(const struct node *node)
+{
+	return node->kind >= NODE_SCRATCH;
 }
 
 bool node_is_dir(const struct node *node)
@@ -54,12 +79,27 @@ bool stack_shows(const struct fs *fs, const struct stack *stack, enum node_kind 
 	return kind != NODE_TOKEN || (fs->tokens && stack->record->type == STACK_SERVER);
 }
 
+bool dir_shows(const struct fs *fs, const struct dir *dir, enum node_kind kind)
+{
+	if (work_hides(dir, kind))
+		return false;
+	if (!dir->stack)
+		return kind == NODE_CONFIG && tree_peek(dir, NODE_CONFIG);
+	if (!stack_shows(fs, dir->stack, kind))
+		return false;
+	/* It answered 404. */
+	return !has_part(kind) || store_part_blob(dir->stack, node_part(kind)) ||
+	       !store_part_known(fs->store, dir->stack, node_part(kind));
+}
+
 int node_need(struct fs *fs, struct node *node, struct store_wait *w)
 {
 	int r = 0;
 
 	if (node->detached)
 		return -ESTALE;
+	if (node_is_local(node) || (node->dir && !node->dir->stack))
+		return STORE_READY;
 	if (node->kind == NODE_STACK || node->kind == NODE_CONFIG)
 		r = store_need_record(fs->store, node->dir->stack, w);
 	else if (has_part(node->kind))
@@ -72,6 +112,8 @@ int node_need(struct fs *fs, struct node *node, struct store_wait *w)
 
 bool node_update(struct node *node)
 {
+	if (node->dir && !node->dir->stack)
+		return false;
 	if (node->kind == NODE_CONFIG && node->record != node->dir->stack->record) {
 		bool other = node->record != NULL;
 
@@ -105,11 +147,33 @@ const char *node_link(const struct node *node, char *out, size_t size)
 	return out;
 }
 
+int node_link_length(const struct fs *fs, const struct node *node, size_t *ret)
+{
+	char link[NAME_MAX_BYTES + 16];
+
+	if (node->kind == NODE_HISTORY || node->kind == NODE_LOST)
+		*ret = strlen(archive_dir(fs->changes.archive)) + strlen(kind_name(node->kind)) -
+		       strlen(kind_name(NODE_CONTROL));
+	else if (node_link(node, link, sizeof(link)))
+		*ret = strlen(link);
+	else
+		return -EINVAL;
+	return 0;
+}
+
 void node_text(const struct node *node, const char **ret, size_t *ret_len)
 {
+	const struct content *content = node->content           ? node->content
+					: edit_shows_draft(node) ? node->draft->content
+								 : NULL;
+
 	*ret = "";
 	*ret_len = 0;
-	if (node->record) {
+	if (content) {
+		if (content->len > 0)
+			*ret = content->bytes;
+		*ret_len = content->len;
+	} else if (node->record) {
 		*ret = node->record->text;
 		*ret_len = node->record->text_len;
 	} else if (node->blob) {
@@ -130,6 +194,8 @@ static int64_t mtime_ms(const struct fs *fs, const struct node *node)
 		return fs->names_changed_ms;
 	if (!node->dir)
 		return fs->began_wall_ms;
+	if (!node->dir->stack)
+		return node->dir->work ? node->dir->work->made_wall_ms : fs->began_wall_ms;
 
 	const struct record *record = node->record ? node->record : node->dir->stack->record;
 	if (has_part(node->kind)) {
@@ -174,11 +240,29 @@ static uint64_t valid_ms(const struct fs *fs, const struct node *node)
 		return store_has_list(fs->store) ? fs->ttl_ms / 2 : 0;
 	if (!node->dir)
 		return FIXED_VALID_MS;
-	if (node->detached)
+	if (node->detached || node->draft || node_is_local(node) || !node->dir->stack)
 		return 0;
 	if (has_part(node->kind))
 		return store_part_valid_ms(fs->store, node->dir->stack, node_part(node->kind));
 	return store_record_valid_ms(fs->store, node->dir->stack);
+}
+
+/* What was set for this mount only, or is the file's own. */
+static void local_attr(const struct fs *fs, const struct node *node, struct stat *st)
+{
+	const struct content *content = node->content;
+	const struct work *work = node->dir ? node->dir->work : NULL;
+
+	if (content) {
+		st->st_mode |= content->mode;
+		st->st_uid = content->uid;
+		st->st_gid = content->gid;
+		st->st_mtim = content->mtime;
+	}
+	if (node->kind == NODE_CONFIG && edit_shows_draft(node))
+		st->st_mtim = node->draft->content->mtime;
+	if (node->kind == NODE_CONFIG && work && work->has_config_mode)
+		st->st_mode = S_IFREG | work->config_mode;
 }
 
 void node_attr(struct fs *fs, const struct node *node, struct fs_entry *ret)
@@ -186,11 +270,9 @@ void node_attr(struct fs *fs, const struct node *node, struct fs_entry *ret)
 	struct stat *st = &ret->attr;
 	const char *text;
 	size_t len;
-	char link[NAME_MAX_BYTES + 16];
 
 	node_text(node, &text, &len);
-	if (node_link(node, link, sizeof(link)))
-		len = strlen(link);
+	(void)node_link_length(fs, node, &len);
 	*st = (struct stat){
 		.st_ino = tree_ino(node),
 		.st_mode = kinds[node->kind].type |
@@ -203,6 +285,7 @@ void node_attr(struct fs *fs, const struct node *node, struct fs_entry *ret)
 		.st_blocks = (blkcnt_t)((len + 511) / 512),
 		.st_mtim = timespec_of(mtime_ms(fs, node)),
 	};
+	local_attr(fs, node, st);
 	st->st_atim = st->st_ctim = st->st_mtim;
 	ret->attr_ms = valid_ms(fs, node);
 }

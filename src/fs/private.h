@@ -3,8 +3,14 @@
 #ifndef FS_PRIVATE_H
 #define FS_PRIVATE_H
 
+#include "draft/change.h"
+#include "draft/content.h"
+#include "draft/create.h"
+#include "draft/document.h"
+#include "draft/versions.h"
 #include "fs/fs.h"
 #include "fs/journal.h"
+#include "fs/work.h"
 #include "tree/tree.h"
 
 /* Names in the control directory hold for the life of the mount. */
@@ -12,6 +18,7 @@
 
 struct fs {
 	struct monitor *monitor;
+	struct timers *timers;
 	struct http *http;
 	struct api *api;
 	const struct clock *clock;
@@ -24,7 +31,16 @@ struct fs {
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;
-	bool tokens;
+	bool tokens, ro;
+	uint64_t grace_ms;
+	char *rotate_by;
+
+	struct changes changes;
+	struct budget budget;
+	struct limit deletes, rotations;
+	struct openers openers;
+	/* The kernel is told nothing of names that change now: it asked for it. */
+	bool kernel_knows;
 
 	struct fs_op parked; /* ring */
 	struct fs_handle *handles;
@@ -42,6 +58,7 @@ struct fs_handle {
 	struct fs_handle *prev, *next; /* of the fs, for an end with files still open */
 	struct node *node;     /* counted by tree_open */
 	struct blob *snapshot; /* of what is made anew for each open */
+	bool writes;           /* it may change the file, and counts in node->writers */
 };
 
 /* A handle of the node; NULL: no memory. */
@@ -52,7 +69,98 @@ void handle_free(struct fs_handle *handle); /* leaves the node's count to the ca
 typedef int fs_step(struct fs *fs, struct fs_op *op);
 fs_step fs_step_lookup, fs_step_getattr, fs_step_readlink, fs_step_open, fs_step_read,
 	fs_step_write, fs_step_opendir, fs_step_readdir, fs_step_getxattr, fs_step_listxattr,
-	fs_step_statfs;
+	fs_step_statfs, fs_step_setattr, fs_step_create, fs_step_mknod, fs_step_mkdir,
+	fs_step_symlink, fs_step_link, fs_step_unlink, fs_step_rmdir, fs_step_rename,
+	fs_step_flush, fs_step_fsync;
+
+/* Whose system call it is; all zeros when that cannot be seen. */
+const struct process *op_process(struct fs_op *op);
+/* Refuse with a reason for .stacksfs/errors; returns err. */
+int op_refuse(struct fs_op *op, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Run the parked ops that wait for the node's text, or the one of the change. */
+void fs_wake_awaiting(struct fs *fs, const struct node *node);
+void fs_run(struct fs *fs, struct fs_op *op);
+/* The kernel forgets attributes, pages, a listing. */
+void fs_drop_node(struct fs *fs, struct node *node);
+void fs_drop_listing(struct fs *fs, const struct dir *dir);
+
+/* change.c: changes of the account, and who waits for them */
+
+/* A change that an op, or a node's draft, has begun. */
+struct fs_change {
+	struct fs *fs;
+	struct fs_op *op;      /* that waits for it alone; NULL: none, or no more */
+	struct node *node;     /* counted by tree_open, or NULL */
+	struct dir *dir;
+	const char *call;      /* for the journal */
+	uint64_t generation;   /* of the draft */
+	bool began;            /* the call that begins it has returned */
+	bool ended;
+	int err;
+	struct content *text;  /* what is being saved, or NULL */
+	struct process who;    /* wrote it, where there is no draft */
+	struct stack *stack;   /* holds a reference, or NULL */
+};
+
+/* NULL: no memory.  The op (may be NULL) owns it until it has ended. */
+struct fs_change *change_new(struct fs *fs, struct fs_op *op, struct node *node, struct dir *dir,
+			     const char *call);
+/* Journal the end and note it; the common beginning of every change_done_fn here. */
+void change_note(struct fs_change *c, const struct change_result *result);
+/* Wake who waits; frees what nobody waits for. */
+void change_over(struct fs_change *c);
+/* The change was begun: STORE_WAIT, or how it has ended already. */
+int change_wait(struct fs_change *c);
+/* The op is over. */
+void change_leave(struct fs_op *op);
+/* For a change that is its op's alone and needs no more than that. */
+change_done_fn change_ended;
+void note_no_memory(struct fs *fs, const struct dir *dir);
+/* A line in errors that no op's failure makes. */
+void note_error(struct fs *fs, const struct dir *dir, const char *file, const char *call,
+		const struct api_error *why, const char *would_send);
+
+/* edit.c: config.json as it is being written */
+
+struct draft {
+	struct content *content;
+	uint64_t generation;  /* of the text; 0: as the record has it */
+	uint64_t ended;       /* the generation that the last save was of */
+	int result;           /* of that save */
+	bool saving;
+	bool incomplete;      /* the last save was refused as half a document */
+	struct process writer;
+	struct api_error why; /* of result */
+};
+
+/* Whether the text that is shown is the draft's and not the record's. */
+bool edit_shows_draft(const struct node *node);
+/* Make a draft of the text that is shown.  -ENOMEM, -ENOSPC. */
+NODISCARD int edit_begin(struct fs *fs, struct node *node);
+/* The same for a file that is new and empty. */
+NODISCARD int edit_begin_empty(struct fs *fs, struct node *node, struct fs_op *op);
+NODISCARD int edit_write(struct fs *fs, struct node *node, struct fs_op *op);
+NODISCARD int edit_resize(struct fs *fs, struct node *node, struct fs_op *op, uint64_t size);
+/* Save what is not: a step's end. */
+int edit_flush(struct fs *fs, struct node *node, struct fs_op *op);
+void edit_last_close(struct fs *fs, struct node *node);
+void edit_free(struct draft *draft); /* NULL is fine */
+DEFINE_CLEANUP(struct draft, edit_free)
+/* Save the scratch file's content in place of config.json: a step's end. */
+int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op);
+/* What the node's file says, for a scratch file or a draft. */
+struct document content_document(const struct content *content);
+
+/* refuse.c: texts that could not be saved */
+#define REFUSED_NAME "config.json.refused"
+
+void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
+		 const struct draft *by, const struct api_error *why);
+/* A text was saved: by that draft (may be NULL), or that very text. */
+void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
+		    const struct draft *by);
+/* It goes to lost only. */
+void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *text);
 
 /* node.c: what a node is */
 
@@ -71,7 +179,15 @@ bool node_is_dir(const struct node *node);
 void node_bare_attr(const struct stack *stack, enum node_kind kind, struct stat *ret);
 /* The target of a symlink node; NULL for others. */
 const char *node_link(const struct node *node, char *out, size_t size);
+/* How long its target is; -EINVAL for what is no symlink of ours. */
+int node_link_length(const struct fs *fs, const struct node *node, size_t *ret);
 const char *kind_name(enum node_kind kind);
+/* NODE_ROOT: a stack has no file of that name. */
+enum node_kind kind_by_name(const char *name);
+mode_t kind_type(enum node_kind kind); /* S_IF... */
+bool node_is_local(const struct node *node);
+/* Whether the directory shows the file: it is there and not hidden. */
+bool dir_shows(const struct fs *fs, const struct dir *dir, enum node_kind kind);
 enum store_part node_part(enum node_kind kind);
 /* Whether the stack shows this file at all, by its type and the options. */
 bool stack_shows(const struct fs *fs, const struct stack *stack, enum node_kind kind);
@@ -79,7 +195,12 @@ bool stack_shows(const struct fs *fs, const struct stack *stack, enum node_kind 
 /* Fill in the entry of a node that the kernel is told of, and count it. */
 void fs_give_entry(struct fs *fs, struct node *node, uint64_t entry_ms, struct fs_entry *ret);
 
+/* make.c */
+NODISCARD int make_local(struct fs *fs, struct fs_op *op, struct dir *dir, enum node_kind kind,
+			 const char *name, struct node **ret);
+
 /* control.c: what .stacksfs shows */
+bool control_shows(const struct fs *fs, enum node_kind kind);
 NODISCARD int control_snapshot(struct fs *fs, enum node_kind kind, struct blob **ret);
 extern const char control_readme[];
 size_t control_readme_len(void);

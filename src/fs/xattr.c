@@ -14,6 +14,8 @@ static const char *value_of(struct fs *fs, const struct node *node, const char *
 {
 	const struct stack *stack = node->dir ? node->dir->stack : NULL;
 
+	if (strcmp(name, "error") == 0 && node->kind == NODE_CONFIG && node->dir->work)
+		return node->dir->work->error;
 	if (!stack || (node->kind != NODE_STACK && node->kind != NODE_CONFIG))
 		return NULL;
 	if (strcmp(name, "stale") == 0)
@@ -44,7 +46,7 @@ int fs_step_getxattr(struct fs *fs, struct fs_op *op)
 	const char *value = value_of(fs, node, op->name + strlen(PREFIX), hex);
 	if (!value)
 		return -ENODATA;
-	op->data_len = strlen(value);
+	op->data_len = strnlen(value, sizeof(op->small));
 	memcpy(op->small, value, op->data_len);
 	op->data = op->small;
 	return 0;
@@ -52,7 +54,7 @@ int fs_step_getxattr(struct fs *fs, struct fs_op *op)
 
 int fs_step_listxattr(struct fs *fs, struct fs_op *op)
 {
-	static const char *const names[] = { "id", "type", "stale" };
+	static const char *const names[] = { "id", "type", "stale", "error" };
 	const struct node *node = tree_node(fs->tree, op->node);
 	char hex[STACK_ID_HEX + 1];
 
@@ -71,17 +73,18 @@ int fs_step_listxattr(struct fs *fs, struct fs_op *op)
 	return 0;
 }
 
-/* Programs that write refuse to on a full disk: say that there is room. */
+/* The room is that of scratch: programs that write refuse to on a full disk. */
 int fs_step_statfs(struct fs *fs, struct fs_op *op)
 {
-	const fsblkcnt_t blocks = 64u * 1024 * 1024 / 4096;
+	const fsblkcnt_t blocks = fs->budget.limit / 4096;
+	const fsblkcnt_t free = budget_free(&fs->budget, CONTENT_SCRATCH) / 4096;
 
 	op->statvfs = (struct statvfs){
 		.f_bsize = 4096,
 		.f_frsize = 4096,
 		.f_blocks = blocks,
-		.f_bfree = blocks,
-		.f_bavail = blocks,
+		.f_bfree = free,
+		.f_bavail = free,
 		.f_files = 4 * tree_size(fs->tree) + NODE_N_FIXED,
 		.f_ffree = 65536,
 		.f_favail = 65536,

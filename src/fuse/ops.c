@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fuse/private.h"
 
@@ -16,6 +17,7 @@ static void request_free(struct request *r)
 	fs_op_end(&r->op);
 	free(r->dirents);
 	free(r->given);
+	free(r->more);
 	free(r);
 }
 
@@ -61,6 +63,8 @@ static struct request *request_new(fuse_req_t req, enum fs_call call, fuse_ino_t
 	r->op.call = call;
 	r->op.node = ino;
 	r->op.tid = fuse_req_ctx(req)->pid;
+	r->op.uid = fuse_req_ctx(req)->uid;
+	r->op.gid = fuse_req_ctx(req)->gid;
 	r->op.done = op_done;
 	r->op.parked = op_parked;
 	return r;
@@ -84,6 +88,18 @@ static bool request_take_name(struct request *r, const char *name)
 	memcpy(r->name, name, len + 1);
 	r->op.name = r->name;
 	return true;
+}
+
+/* The same for a second one. */
+static const char *request_take_more(struct request *r, const char *text)
+{
+	r->more = strdup(text);
+	if (!r->more) {
+		(void)fuse_reply_err(r->req, ENOMEM);
+		request_free(r);
+		return NULL;
+	}
+	return r->more;
 }
 
 /* ---- entries and attributes ---- */
@@ -215,6 +231,7 @@ static void reply_write(struct request *r)
 	(void)fuse_reply_write(r->req, r->size);
 }
 
+/* The bytes are taken before this returns, for they die with it. */
 static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
@@ -222,20 +239,39 @@ static void do_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 	if (!r)
 		return;
-	r->op.handle = fi->fh;
 	r->size = size;
+	r->op.handle = fi->fh;
+	r->op.flags = fi->flags;
+	r->op.bytes = buf;
+	r->op.size = size;
+	r->op.offset = (uint64_t)off;
 	request_submit(r);
 }
 
-/* Nothing is ever unwritten.  (ENOSYS would be remembered for the mount.) */
+static void reply_nothing(struct request *r)
+{
+	(void)fuse_reply_err(r->req, 0);
+}
+
+static void settle(fuse_req_t req, enum fs_call call, fuse_ino_t ino,
+		   const struct fuse_file_info *fi)
+{
+	struct request *r = request_new(req, call, ino, reply_nothing);
+
+	if (!r)
+		return;
+	r->op.handle = fi->fh;
+	request_submit(r);
+}
+
 static void do_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)fuse_reply_err(req, 0);
+	settle(req, FS_FLUSH, ino, fi);
 }
 
 static void do_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	(void)fuse_reply_err(req, 0);
+	settle(req, FS_FSYNC, ino, fi);
 }
 
 static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -379,60 +415,129 @@ static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	request_submit(r);
 }
 
-static void reply_change(struct request *r)
+/* ---- changes ---- */
+
+static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		       struct fuse_file_info *fi)
 {
-	(void)fuse_reply_err(r->req, 0);
+	static const struct {
+		int from;
+		unsigned to;
+	} bits[] = {
+		{ FUSE_SET_ATTR_MODE, FS_SET_MODE },   { FUSE_SET_ATTR_UID, FS_SET_UID },
+		{ FUSE_SET_ATTR_GID, FS_SET_GID },     { FUSE_SET_ATTR_SIZE, FS_SET_SIZE },
+		{ FUSE_SET_ATTR_ATIME, FS_SET_ATIME }, { FUSE_SET_ATTR_MTIME, FS_SET_MTIME },
+	};
+	struct request *r = request_new(req, FS_SETATTR, ino, reply_getattr);
+
+	if (!r)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
+		r->op.set |= to_set & bits[i].from ? bits[i].to : 0;
+	r->op.attr = *attr;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		clock_gettime(CLOCK_REALTIME, &r->op.attr.st_mtim);
+	r->op.handle = fi ? fi->fh : 0;
+	request_submit(r);
 }
 
-static void change(fuse_req_t req, fuse_ino_t ino)
+static struct request *named_request(fuse_req_t req, enum fs_call call, fuse_ino_t parent,
+				     const char *name, void (*reply)(struct request *r))
 {
-	struct request *r = request_new(req, FS_CHANGE, ino, reply_change);
+	struct request *r = request_new(req, call, parent, reply);
+
+	return r && request_take_name(r, name) ? r : NULL;
+}
+
+static void do_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	struct request *r = named_request(req, FS_MKNOD, parent, name, reply_lookup);
 
 	if (r)
 		request_submit(r);
 }
 
-static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-		       struct fuse_file_info *fi)
-{
-	change(req, ino);
-}
-
-static void do_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
-{
-	change(req, parent);
-}
-
 static void do_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	change(req, parent);
+	struct request *r = named_request(req, FS_MKDIR, parent, name, reply_lookup);
+
+	if (!r)
+		return;
+	r->op.mode = mode;
+	request_submit(r);
 }
 
-static void do_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void do_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	change(req, parent);
+	struct request *r = named_request(req, FS_UNLINK, parent, name, reply_nothing);
+
+	if (r)
+		request_submit(r);
+}
+
+static void do_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct request *r = named_request(req, FS_RMDIR, parent, name, reply_nothing);
+
+	if (r)
+		request_submit(r);
 }
 
 static void do_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
-	change(req, parent);
+	struct request *r = named_request(req, FS_SYMLINK, parent, name, reply_lookup);
+
+	if (!r || !(r->op.target = request_take_more(r, link)))
+		return;
+	r->op.mode = 0777;
+	request_submit(r);
 }
 
 static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		      const char *new_name, unsigned flags)
 {
-	change(req, parent);
+	struct request *r = named_request(req, FS_RENAME, parent, name, reply_nothing);
+
+	if (!r || !(r->op.new_name = request_take_more(r, new_name)))
+		return;
+	r->op.to = new_parent;
+	r->op.flags = (int)flags;
+	request_submit(r);
 }
 
 static void do_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
 {
-	change(req, new_parent);
+	struct request *r = named_request(req, FS_LINK, new_parent, new_name, reply_lookup);
+
+	if (!r)
+		return;
+	r->op.source = ino;
+	request_submit(r);
+}
+
+static void reply_create(struct request *r)
+{
+	const struct fuse_entry_param param = entry_param(&r->op.entry);
+
+	r->fi.fh = r->op.handle;
+	r->fi.keep_cache = r->op.keep_cache;
+	if (fuse_reply_create(r->req, &param, &r->fi) >= 0)
+		return;
+	fs_release(r->mount->fs, r->op.handle);
+	fs_forget(r->mount->fs, r->op.entry.node, 1);
 }
 
 static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		      struct fuse_file_info *fi)
 {
-	change(req, parent);
+	struct request *r = named_request(req, FS_CREATE, parent, name, reply_create);
+
+	if (!r)
+		return;
+	r->fi = *fi;
+	r->op.flags = fi->flags;
+	r->op.mode = mode;
+	request_submit(r);
 }
 
 static void do_init(void *userdata, struct fuse_conn_info *conn)
@@ -473,8 +578,8 @@ const struct fuse_lowlevel_ops mount_ops = {
 	.setattr = do_setattr,
 	.mknod = do_mknod,
 	.mkdir = do_mkdir,
-	.unlink = do_remove,
-	.rmdir = do_remove,
+	.unlink = do_unlink,
+	.rmdir = do_rmdir,
 	.symlink = do_symlink,
 	.rename = do_rename,
 	.link = do_link,

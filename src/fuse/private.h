@@ -38,6 +38,7 @@ struct request {
 	uint64_t *given;      /* nodes that the listing has given out */
 	size_t n_given;
 	char name[256];
+	char *more; /* a second name, or a symlink's target */
 };
 
 /* ops.c */

@@ -18,6 +18,7 @@
 
 static struct fake_account a;
 static struct fs *fs;
+static struct archive *kept;
 static uint64_t dropped_node;
 static char dropped_name[300];
 
@@ -31,11 +32,12 @@ static void on_drop_name(void *arg, uint64_t parent, const char *name)
 	snprintf(dropped_name, sizeof(dropped_name), "%s", name);
 }
 
-static int setup(void **state)
+static void make(bool ro)
 {
 	const struct fs_kernel kernel = { on_drop_node, on_drop_name, NULL };
 
 	fake_account_init(&a, NULL, 0, 0);
+	assert_int_equal(archive_new(NULL, &a.clock.base, &kept, NULL), 0);
 	const struct fs_options options = {
 		.monitor = a.monitor,
 		.timers = a.timers,
@@ -48,12 +50,29 @@ static int setup(void **state)
 		.stale_ms = 3600000,
 		.umask = 077,
 		.tokens = true,
+		.ro = ro,
+		.archive = kept,
+		.timeout_ms = 30000,
+		.grace_ms = 10000,
+		.scratch_bytes = 64 << 20,
+		.rotate_by = "rm:unlink",
 	};
 	assert_int_equal(fs_new(&options, &fs), 0);
 	assert_int_equal(fs_start(fs, NULL, NULL), 0);
 	fs_set_kernel(fs, &kernel);
 	dropped_node = 0;
 	dropped_name[0] = '\0';
+}
+
+static int setup(void **state)
+{
+	make(false);
+	return 0;
+}
+
+static int setup_ro(void **state)
+{
+	make(true);
 	return 0;
 }
 
@@ -62,6 +81,7 @@ static int teardown(void **state)
 	http_free(a.http);
 	a.http = NULL;
 	fs_free(fs);
+	archive_free(kept);
 	fake_account_done(&a);
 	return 0;
 }
@@ -280,17 +300,25 @@ static void test_absent_names_cost_nothing(void **state)
 	assert_int_equal(fake_account_tries(&a), 1);
 }
 
-static void test_changes_are_refused_in_one_place(void **state)
+static void test_ro_refuses_every_change(void **state)
 {
+	static const enum fs_call changes[] = { FS_SETATTR, FS_CREATE, FS_MKNOD,  FS_MKDIR, FS_SYMLINK,
+						FS_LINK,    FS_UNLINK, FS_RMDIR, FS_RENAME };
+
 	list_one("");
-	uint64_t node = node_of(node_of(FS_ROOT, "one"), "config.json");
+	uint64_t dir = node_of(FS_ROOT, "one"), node = node_of(dir, "config.json");
 	struct call open_write = { .op = { .call = FS_OPEN, .node = node, .flags = O_WRONLY } };
-	struct call change = { .op = { .call = FS_CHANGE, .node = FS_ROOT } };
 
 	submit(&open_write);
 	assert_int_equal(open_write.op.err, -EROFS);
-	submit(&change);
-	assert_int_equal(change.op.err, -EROFS);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		struct call c = { .op = { .call = changes[i], .node = dir, .name = "x",
+					  .to = dir, .new_name = "y" } };
+
+		submit(&c);
+		assert_int_equal(c.op.err, -EROFS);
+	}
+	assert_int_equal(fake_account_tries(&a), 1);
 }
 
 static void test_xattrs(void **state)
@@ -343,7 +371,7 @@ int main(void)
 		TEST(test_interrupt_ends_one_waiter_only),
 		TEST(test_failure_leaves_a_line_in_errors),
 		TEST(test_absent_names_cost_nothing),
-		TEST(test_changes_are_refused_in_one_place),
+		cmocka_unit_test_setup_teardown(test_ro_refuses_every_change, setup_ro, teardown),
 		TEST(test_xattrs),
 		TEST(test_end_of_the_mount_ends_who_waits),
 	};

@@ -80,6 +80,13 @@ static void test_defaults(void **state)
 	assert_int_equal(o.timeout_s, 30);
 	assert_int_equal(o.rate_per_s, 100);
 	assert_true(o.tokens);
+	assert_int_equal(o.grace_s, 10);
+	assert_string_equal(o.rotate_by, "rm:unlink");
+	assert_null(o.state);
+	assert_int_equal(o.scratch, 64 << 20);
+	assert_int_equal(o.max_delete, 10);
+	assert_int_equal(o.max_rotate, 10);
+	assert_false(o.overwrite || o.dry_run || o.delete_in_use);
 	assert_int_equal(o.uid, getuid());
 	assert_int_equal(o.gid, getgid());
 	assert_int_equal(o.umask, 077);
@@ -295,22 +302,34 @@ static void test_refused(void **state)
 		refuse(rows[i].line, rows[i].why);
 }
 
-/* They come with the write path; until then it would be a lie to take them. */
-static void test_not_yet(void **state)
+static void test_changes(void **state)
 {
-	static const char *const names[] = { "grace=1",       "overwrite",    "rotate_by=rm",
-					     "state=none",    "scratch=1",    "dry_run",
-					     "delete_in_use", "max_delete=1", "max_rotate=1" };
+	struct options o = accept("stacksfs /m -o grace=1,overwrite,rotate_by=rm,state=none,scratch=2M,"
+				  "dry_run,delete_in_use,max_delete=0,max_rotate=7");
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		char line[64];
-		struct options o;
-		struct message why;
+	assert_int_equal(o.grace_s, 1);
+	assert_true(o.overwrite && o.dry_run && o.delete_in_use);
+	assert_string_equal(o.rotate_by, "rm");
+	assert_string_equal(o.state, "none");
+	assert_int_equal(o.scratch, 2 << 20);
+	assert_int_equal(o.max_delete, 0);
+	assert_int_equal(o.max_rotate, 7);
+	options_done(&o);
 
-		snprintf(line, sizeof(line), "stacksfs /m -o %s", names[i]);
-		assert_int_equal(parse(line, &o, &why), -EINVAL);
-		assert_non_null(strstr(why.text, "unknown option"));
-	}
+	o = accept("stacksfs /m -o state=/var/x,scratch=1048576,rotate_by=");
+	assert_string_equal(o.state, "/var/x");
+	assert_int_equal(o.scratch, 1 << 20);
+	assert_string_equal(o.rotate_by, "");
+	options_done(&o);
+
+	refuse("stacksfs /m -o scratch=1M1",
+	       "scratch=1M1: not a number of bytes (K, M or G may follow)");
+	refuse("stacksfs /m -o scratch=M", "scratch=M: not a number of bytes (K, M or G may follow)");
+	refuse("stacksfs /m -o scratch=1K", "scratch=1K: not between 1048576 and 1073741824");
+	refuse("stacksfs /m -o scratch=4000000G",
+	       "scratch=4000000G: not between 1048576 and 1073741824");
+	refuse("stacksfs /m -o state=", "state= needs a value");
+	refuse("stacksfs /m -o max_delete=5000", "max_delete=5000: not between 0 and 4096");
 }
 
 static void test_no_token_in_messages(void **state)
@@ -379,7 +398,7 @@ static void test_help(void **state)
 			assert_null(strstr(why.text, "unknown"));
 		options++;
 	}
-	assert_int_equal(options, 16);
+	assert_int_equal(options, 25);
 	free(text);
 }
 
@@ -394,7 +413,7 @@ int main(void)
 		cmocka_unit_test(test_mount_helper),
 		cmocka_unit_test(test_subcommands),
 		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_not_yet),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_no_token_in_messages),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_help),

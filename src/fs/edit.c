@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/* config.json as it is being written.
+ *
+ * Writes go to the node's draft and never to the API.  The draft is saved when
+ * the file is flushed or synced and has changed since it was last saved; every
+ * flush of the same text gives the same answer.  With the last handle that may
+ * write the draft ends: what is shown then is the record, and a text that could
+ * not be saved is kept by refuse.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "draft/save.h"
+#include "fs/private.h"
+
+struct document content_document(const struct content *content)
+{
+	return (struct document){ content->len ? content->bytes : "", content->len };
+}
+
+bool edit_shows_draft(const struct node *node)
+{
+	const struct draft *d = node->draft;
+
+	if (!d)
+		return false;
+	if (!node->dir->stack)
+		return true;
+	return d->generation != d->ended || d->result < 0;
+}
+
+void edit_free(struct draft *d)
+{
+	if (!d)
+		return;
+	content_free(d->content);
+	free(d);
+}
+
+/* ---- writing ---- */
+
+static int draft_new(struct fs *fs, struct draft **ret)
+{
+	CLEANUP(edit_freep) struct draft *d = calloc(1, sizeof(*d));
+	int r = d ? content_new(&fs->budget, CONTENT_DRAFT, &d->content) : -ENOMEM;
+
+	if (r == 0)
+		*ret = TAKE_PTR(d);
+	return r;
+}
+
+int edit_begin(struct fs *fs, struct node *node)
+{
+	CLEANUP(edit_freep) struct draft *d = NULL;
+	const char *text;
+	size_t len;
+
+	if (node->draft)
+		return 0;
+	int r = draft_new(fs, &d);
+	if (r < 0)
+		return r;
+	node_text(node, &text, &len);
+	r = content_write(d->content, 0, text, len, DOCUMENT_MAX_BYTES);
+	if (r == 0)
+		node->draft = TAKE_PTR(d);
+	return r;
+}
+
+/* The text is another one from now on. */
+static void changed(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	struct draft *d = node->draft;
+	bool shown = edit_shows_draft(node);
+
+	d->generation++;
+	if (op_process(op)->pid)
+		d->writer = *op_process(op);
+	clock_gettime(CLOCK_REALTIME, &d->content->mtime);
+	/* The kernel may hold pages of the record, as it was after a save. */
+	if (!shown && d->generation > 1)
+		fs_drop_node(fs, node);
+}
+
+int edit_begin_empty(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	int r = draft_new(fs, &node->draft);
+
+	if (r == 0)
+		changed(fs, node, op);
+	return r;
+}
+
+int edit_write(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	int r = edit_begin(fs, node);
+
+	if (r < 0)
+		return r;
+	struct content *content = node->draft->content;
+	/* The kernel appends at the end that it knows, which may be the record's. */
+	if ((op->flags & O_APPEND) && op->offset != content->len) {
+		op->offset = content->len;
+		fs_drop_node(fs, node);
+	}
+	r = content_write(content, op->offset, op->bytes, op->size, DOCUMENT_MAX_BYTES);
+	if (r == 0)
+		changed(fs, node, op);
+	return r;
+}
+
+int edit_resize(struct fs *fs, struct node *node, struct fs_op *op, uint64_t size)
+{
+	if (size > DOCUMENT_MAX_BYTES)
+		return -EFBIG;
+	int r = edit_begin(fs, node);
+
+	if (r < 0 || node->draft->content->len == size)
+		return r;
+	r = content_resize(node->draft->content, size, DOCUMENT_MAX_BYTES);
+	if (r == 0)
+		changed(fs, node, op);
+	return r;
+}
+
+/* ---- saving ---- */
+
+/* What was written to them was dropped; the server's own are shown now. */
+static void drop_sinks(struct fs *fs, struct dir *dir)
+{
+	static const enum node_kind kinds[] = { NODE_DEPENDENCIES, NODE_TOKEN };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct node *node = tree_local(dir, kind_name(kinds[i]));
+
+		if (node)
+			tree_unlink(fs->tree, node);
+	}
+}
+
+/* The draft directory is the new stack's.  False: it is gone. */
+static bool adopt(struct fs_change *c)
+{
+	struct fs *fs = c->fs;
+	struct work *work = work_get(fs, c->dir);
+
+	if (!*c->dir->name)
+		return false;
+	if (tree_adopt(fs->tree, c->dir, c->stack) < 0)
+		note_no_memory(fs, c->dir);
+	if (work)
+		work->became_ms = clock_now_ms(fs->clock);
+	drop_sinks(fs, c->dir);
+	fs_drop_listing(fs, c->dir);
+	return true;
+}
+
+/* A text is in the account now: that of a draft, or of a file renamed onto it. */
+static void stored(struct fs_change *c, struct draft *by)
+{
+	struct fs *fs = c->fs;
+
+	if (c->stack && !c->dir->stack)
+		(void)adopt(c);
+	refuse_settled(fs, c->dir, c->text, by);
+	work_show_all(c->dir);
+}
+
+static change_done_fn save_ended, replace_ended;
+
+/* The text becomes the stack's, or a new stack. */
+static void send(struct fs_change *c, struct document doc, const struct process *who,
+		 change_done_fn *done)
+{
+	struct changes *changes = &c->fs->changes;
+
+	if (c->dir->stack) {
+		save_text(changes, c->dir->stack, doc, who, done, c);
+		return;
+	}
+	struct work *work = work_get(c->fs, c->dir);
+	if (work)
+		create_stack(changes, c->dir->name, doc, &work->memory, done, c);
+	else
+		done(c, &(struct change_result){
+				.err = -ENOMEM,
+				.error = { .err = -ENOMEM, .message = "out of memory" },
+			});
+}
+
+/* The stack of an earlier attempt was found: what this text says differently is
+ * still to be saved into it. */
+static bool send_rest(struct fs_change *c, const struct change_result *result,
+		      const struct process *who, change_done_fn *done)
+{
+	if (result->err < 0 || !result->to_save.text || c->dir->stack || !adopt(c))
+		return false;
+	send(c, result->to_save, who, done);
+	return true;
+}
+
+static int copy_text(struct fs_change *c, const struct content *from)
+{
+	int r = content_new(&c->fs->budget, CONTENT_DRAFT, &c->text);
+
+	return r < 0 ? r : content_write(c->text, 0, from->bytes, from->len, from->len);
+}
+
+static bool is_half(const struct content *text)
+{
+	struct json_error e;
+
+	return document_check(content_document(text), &e) < 0 && e.incomplete;
+}
+
+static void end_save(struct fs_change *c, const struct api_error *why)
+{
+	struct node *node = c->node;
+	struct draft *d = node->draft;
+
+	d->saving = false;
+	d->ended = c->generation;
+	d->result = c->err;
+	d->why = *why;
+	d->incomplete = c->err == -EBADMSG && is_half(c->text);
+	if (c->err == 0)
+		stored(c, d);
+	else if (!d->incomplete)
+		refuse_keep(c->fs, c->dir, c->text, d, why);
+	if (c->err == 0 && node->kind == NODE_CONFIG && c->dir->stack)
+		(void)node_update(node);
+	fs_wake_awaiting(c->fs, node);
+	if (node->writers == 0)
+		edit_last_close(c->fs, node);
+	change_over(c);
+}
+
+static void save_ended(void *arg, const struct change_result *result)
+{
+	struct fs_change *c = arg;
+
+	change_note(c, result);
+	if (!send_rest(c, result, &c->node->draft->writer, save_ended))
+		end_save(c, &result->error);
+}
+
+/* What the record has to the letter needs no request: whatever it was made from,
+ * it says that nothing is to be changed. */
+static bool says_nothing_new(const struct fs *fs, const struct dir *dir,
+			     const struct content *text)
+{
+	const struct stack *stack = dir->stack;
+
+	return stack && !stack->gone && !fs->changes.overwrite &&
+	       text->len == stack->record->text_len &&
+	       memcmp(text->bytes, stack->record->text, text->len) == 0;
+}
+
+/* STORE_WAIT, or the result. */
+static int save(struct fs *fs, struct node *node, const char *call)
+{
+	struct draft *d = node->draft;
+	struct fs_change *c = change_new(fs, NULL, node, node->dir, call);
+	int r = c ? copy_text(c, d->content) : -ENOMEM;
+
+	if (r < 0) {
+		if (c) {
+			c->ended = true;
+			(void)change_wait(c);
+		}
+		return r;
+	}
+	c->generation = d->generation;
+	d->saving = true;
+	if (says_nothing_new(fs, node->dir, d->content))
+		end_save(c, &(struct api_error){ 0 });
+	else
+		send(c, content_document(c->text), &d->writer, save_ended);
+	return change_wait(c);
+}
+
+/* Somebody has put another file in its place, or its stack is gone: there is
+ * nothing left to save it into, but it is not lost. */
+static int flush_detached(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	struct draft *d = node->draft;
+	bool gone = node->dir->stack && node->dir->stack->gone;
+
+	refuse_lose(fs, node->dir, d->content);
+	d->ended = d->generation;
+	d->result = gone ? -ESTALE : -EBUSY;
+	return op_refuse(op, d->result, "%s while it was being written; the text is kept in lost",
+			 gone ? "the stack was deleted" : "another file was put in its place");
+}
+
+int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	struct draft *d = node->draft;
+
+	if (!d || d->generation == 0)
+		return 0;
+	if (!op->generation)
+		op->generation = d->generation;
+	if (d->saving) {
+		op->awaits = node;
+		return STORE_WAIT;
+	}
+	if (d->ended >= op->generation)
+		return d->result;
+	if (document_is_empty(content_document(d->content)))
+		return 0;
+	if (node->detached)
+		return flush_detached(fs, node, op);
+	int r = save(fs, node, op->call == FS_FSYNC ? "fsync" : "flush");
+	if (r == STORE_WAIT)
+		op->awaits = node;
+	else if (r == 0)
+		op->drop_node = node->id;
+	return r;
+}
+
+/* ---- the last close ---- */
+
+static void end_draft(struct fs *fs, struct node *node)
+{
+	edit_free(TAKE_PTR(node->draft));
+	if (node->detached)
+		return;
+	node->pages_valid = false;
+	fs_drop_node(fs, node);
+	tree_reap(fs->tree, node);
+}
+
+void edit_last_close(struct fs *fs, struct node *node)
+{
+	struct draft *d = node->draft;
+
+	if (!d || d->saving)
+		return;
+	bool empty = document_is_empty(content_document(d->content));
+	if (!node->detached && !empty && d->generation != d->ended) {
+		/* Written through a mapping after the flush. */
+		(void)save(fs, node, "release");
+		return;
+	}
+	if (!node->dir->stack && !node->detached)
+		return; /* a draft directory's file stays */
+	if (d->result < 0 && d->incomplete && !node->detached)
+		refuse_keep(fs, node->dir, d->content, d, &d->why);
+	end_draft(fs, node);
+}
+
+/* ---- another file in its place ---- */
+
+/* The scratch file is config.json now. */
+static void put_in_place(struct fs_change *c)
+{
+	struct fs *fs = c->fs;
+	struct node *node = c->node;
+
+	if (node->detached || node->kind != NODE_SCRATCH)
+		return;
+	tree_move_to_slot(fs->tree, node, NODE_CONFIG);
+	node->pages_valid = false;
+	struct draft *d = node->writers > 0 ? calloc(1, sizeof(*d)) : NULL;
+	if (d) { /* what its writer adds later goes on from here */
+		d->content = TAKE_PTR(node->content);
+		content_use_as(d->content, CONTENT_DRAFT);
+		d->generation = d->ended = 1;
+		node->draft = d;
+	}
+	content_free(TAKE_PTR(node->content));
+	if (node->dir->stack)
+		(void)node_update(node);
+}
+
+static void end_replace(struct fs_change *c, const struct api_error *why)
+{
+	if (c->dir->work)
+		c->dir->work->replacing = false;
+	if (c->err == 0) {
+		stored(c, NULL);
+		put_in_place(c);
+	} else {
+		refuse_keep(c->fs, c->dir, c->text, NULL, why);
+	}
+	change_over(c);
+}
+
+static void replace_ended(void *arg, const struct change_result *result)
+{
+	struct fs_change *c = arg;
+
+	change_note(c, result);
+	if (!send_rest(c, result, &c->who, replace_ended))
+		end_replace(c, &result->error);
+}
+
+int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
+{
+	struct fs_change *c = op->change;
+	struct work *work = work_get(fs, scratch->dir);
+
+	if (c)
+		return change_wait(c);
+	if (scratch->content->len > DOCUMENT_MAX_BYTES)
+		return op_refuse(op, -EFBIG, "larger than 1 MiB");
+	c = work ? change_new(fs, op, scratch, scratch->dir, "rename") : NULL;
+	int r = c ? copy_text(c, scratch->content) : -ENOMEM;
+	if (r < 0)
+		return r;
+	c->who = *op_process(op);
+	work->replacing = true;
+	op->drop_node = scratch->id;
+	if (says_nothing_new(fs, scratch->dir, scratch->content))
+		end_replace(c, &(struct api_error){ 0 });
+	else
+		send(c, content_document(c->text), &c->who, replace_ended);
+	return change_wait(c);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* Names that become others.
+ *
+ * A node is what the kernel holds, and a rename moves it: from a scratch name
+ * onto config.json, which saves its text, or from config.json to a scratch name,
+ * which makes a backup of it and hides the record. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "draft/save.h"
+#include "fs/private.h"
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+/* ---- within a stack's directory ---- */
+
+/* What config.json says now, as a scratch file's content. */
+static int config_content(struct fs *fs, struct node *node, struct content **ret)
+{
+	struct fs_entry shown;
+	const char *text;
+	size_t len;
+
+	node_attr(fs, node, &shown);
+	if (node->draft) {
+		*ret = TAKE_PTR(node->draft->content);
+		edit_free(TAKE_PTR(node->draft));
+		content_use_as(*ret, CONTENT_SCRATCH);
+	} else {
+		CLEANUP(content_freep) struct content *c = NULL;
+		int r = content_new(&fs->budget, CONTENT_SCRATCH, &c);
+
+		node_text(node, &text, &len);
+		if (r == 0)
+			r = content_write(c, 0, text, len, SIZE_MAX);
+		if (r < 0)
+			return r;
+		*ret = TAKE_PTR(c);
+	}
+	(*ret)->mode = shown.attr.st_mode & 07777;
+	(*ret)->uid = shown.attr.st_uid;
+	(*ret)->gid = shown.attr.st_gid;
+	(*ret)->mtime = shown.attr.st_mtim;
+	return 0;
+}
+
+/* An editor makes room for the file that it is about to write. */
+static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
+{
+	struct node *node = tree_slot(fs->tree, dir, NODE_CONFIG);
+	struct content *content = NULL;
+
+	if (!node)
+		return -ENOMEM;
+	if (node->draft && node->draft->saving) {
+		op->awaits = node;
+		return STORE_WAIT;
+	}
+	if (dir->stack && !node->draft)
+		(void)node_update(node);
+	int r = config_content(fs, node, &content);
+	if (r == 0)
+		r = tree_move_to_local(fs->tree, node, NODE_SCRATCH, op->new_name);
+	if (r < 0) {
+		content_free(content);
+		return r;
+	}
+	node->content = content;
+	record_unref(node->record);
+	node->record = NULL;
+	return dir->stack ? work_hide(fs, dir, NODE_CONFIG, op_process(op)) : 0;
+}
+
+/* rsync of a whole backup ends well: what it brings for the two other files is
+ * either what they hold, or was made by another stack's life. */
+static int rename_onto_part(struct fs *fs, struct fs_op *op, struct node *node,
+			    enum node_kind kind)
+{
+	struct dir *dir = node->dir;
+	const struct work *work = dir->work;
+	struct blob *blob = dir->stack ? store_part_blob(dir->stack, node_part(kind)) : NULL;
+	const struct content *content = node->content;
+	bool same = blob && content && blob_len(blob) == content->len &&
+		    memcmp(blob_bytes(blob), content->bytes, content->len) == 0;
+	bool just_made = work && work->became_ms &&
+			 clock_now_ms(fs->clock) - work->became_ms < fs->grace_ms;
+
+	if (node->kind != NODE_SCRATCH || (dir->stack && !same && !just_made))
+		return op_refuse(op, -EACCES, "the server makes %s; nobody writes to it",
+				 op->new_name);
+	note_error(fs, dir, op->new_name, "rename",
+		   &(struct api_error){ .message = "accepted, and nothing done: the server makes it" },
+		   NULL);
+	tree_unlink(fs->tree, node);
+	return 0;
+}
+
+static int rename_local(struct fs *fs, struct fs_op *op, struct node *node)
+{
+	struct dir *dir = node->dir;
+	enum node_kind onto = kind_by_name(op->new_name);
+
+	if (onto == NODE_DEPENDENCIES || onto == NODE_TOKEN)
+		return rename_onto_part(fs, op, node, onto);
+	if (onto == NODE_ROOT)
+		return tree_move_to_local(fs->tree, node, node->kind, op->new_name);
+	if (node->kind != NODE_SCRATCH)
+		return op_refuse(op, -EPERM, "config.json cannot be a symlink");
+	struct node *there = tree_peek(dir, NODE_CONFIG);
+	if (there && there->draft && there->draft->saving) {
+		op->awaits = there;
+		return STORE_WAIT;
+	}
+	return edit_replace(fs, node, op);
+}
+
+static bool is_taken(const struct fs *fs, const struct dir *dir, const char *name)
+{
+	enum node_kind kind = kind_by_name(name);
+
+	return tree_local(dir, name) || (kind != NODE_ROOT && dir_shows(fs, dir, kind));
+}
+
+static int rename_file(struct fs *fs, struct fs_op *op, struct node *parent)
+{
+	struct dir *dir = parent->dir;
+	struct node *node = tree_local(dir, op->name);
+	enum node_kind kind = kind_by_name(op->name);
+
+	if ((op->flags & RENAME_NOREPLACE) && is_taken(fs, dir, op->new_name))
+		return -EEXIST;
+	if (node)
+		return rename_local(fs, op, node);
+	if (kind == NODE_ROOT || !dir_shows(fs, dir, kind))
+		return -ENOENT;
+	if (kind != NODE_CONFIG)
+		return op_refuse(op, -EACCES, "%s cannot be renamed", op->name);
+	if (kind_by_name(op->new_name) != NODE_ROOT)
+		return op_refuse(op, -EACCES, "the server makes %s; nobody writes to it",
+				 op->new_name);
+	return rename_config_away(fs, op, dir);
+}
+
+/* ---- stacks ---- */
+
+static void renamed(void *arg, const struct change_result *result)
+{
+	struct fs_change *c = arg;
+
+	if (c->dir->work)
+		c->dir->work->renaming = false;
+	change_ended(c, result);
+}
+
+static int rename_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
+{
+	char name[NAME_MAX_BYTES + 1];
+	size_t len;
+	struct work *work = work_get(fs, dir);
+	struct fs_change *c = work ? change_new(fs, op, NULL, dir, "rename") : NULL;
+
+	if (!c)
+		return -ENOMEM;
+	if (name_decode(op->new_name, name, &len) < 0)
+		return -EINVAL; /* checked before */
+	work->renaming = true;
+	save_name(&fs->changes, dir->stack, name, len, renamed, c);
+	return change_wait(c);
+}
+
+/* The kernel has moved the directory to the name that it knows. */
+static int stack_renamed(struct fs *fs, struct fs_op *op)
+{
+	struct dir *dir = op->change->dir;
+	int r = change_wait(op->change);
+
+	if (r == 0 && strcmp(dir->name, op->new_name) != 0 && fs->kernel.drop_name)
+		fs->kernel.drop_name(fs->kernel.arg, FS_ROOT, op->new_name);
+	return r;
+}
+
+static int rename_dir(struct fs *fs, struct fs_op *op)
+{
+	char decoded[NAME_MAX_BYTES + 1];
+	size_t len;
+	bool old;
+
+	if (op->change)
+		return stack_renamed(fs, op);
+	struct dir *dir = tree_find(fs->tree, op->name, &old);
+	if (strcmp(op->name, kind_name(NODE_CONTROL)) == 0 ||
+	    strcmp(op->new_name, kind_name(NODE_CONTROL)) == 0)
+		return op_refuse(op, -EPERM, ".stacksfs is part of the mount");
+	if (!dir)
+		return -ENOENT;
+	if (old)
+		return op_refuse(op, -EPERM, "an old name cannot be renamed");
+	struct dir *there = tree_find(fs->tree, op->new_name, &old);
+	if (there && !old)
+		return there == dir ? 0 : -EEXIST;
+	if (op->new_name[0] == '.')
+		return op_refuse(op, -EPERM, "a stack's directory cannot begin with a dot");
+	if (name_decode(op->new_name, decoded, &len) < 0)
+		return op_refuse(op, -EINVAL, "not the form in which a stack's name is written here: "
+					      "see .stacksfs/README");
+	if (dir->stack)
+		return rename_stack(fs, op, dir);
+	fs->kernel_knows = true;
+	int r = tree_rename_draft(fs->tree, dir, op->new_name);
+	fs->kernel_knows = false;
+	return r;
+}
+
+int fs_step_rename(struct fs *fs, struct fs_op *op)
+{
+	struct node *from = tree_node(fs->tree, op->node), *to = tree_node(fs->tree, op->to);
+	bool old;
+
+	if (op->change && op->change->node)
+		return change_wait(op->change); /* edit_replace's */
+	if (!from || !to || from->detached || to->detached)
+		return -ESTALE;
+	if (strlen(op->new_name) > NAME_MAX_BYTES)
+		return -ENAMETOOLONG;
+	if (op->flags & ~RENAME_NOREPLACE)
+		return -EINVAL;
+	if (from->kind == NODE_ROOT && to->kind == NODE_ROOT)
+		return rename_dir(fs, op);
+	if (from->kind == NODE_ROOT && to->kind == NODE_STACK &&
+	    tree_find(fs->tree, op->name, &old))
+		return op_refuse(op, -EPERM, "a stack cannot lie in another one's directory");
+	if (from->kind != NODE_STACK || to->kind != NODE_STACK)
+		return from->kind == NODE_STACK ? -EXDEV
+						: op_refuse(op, -EPERM, "not in .stacksfs");
+	return from == to ? rename_file(fs, op, from) : -EXDEV;
+}

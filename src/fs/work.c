@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/work.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/private.h"
+
+struct work *work_get(struct fs *fs, struct dir *dir)
+{
+	if (dir->work)
+		return dir->work;
+	struct work *work = calloc(1, sizeof(*work));
+	if (!work)
+		return NULL;
+	work->fs = fs;
+	work->dir = dir;
+	work->made_wall_ms = clock_wall_ms(fs->clock);
+	dir->work = work;
+	return work;
+}
+
+void work_free(struct work *work)
+{
+	if (!work)
+		return;
+	timer_cancel(work->fs->timers, &work->grace);
+	create_memory_done(&work->memory);
+	free(work->error);
+	free(work);
+}
+
+/* ---- hiding ---- */
+
+static unsigned file_index(enum node_kind kind)
+{
+	assert(kind >= NODE_CONFIG && kind <= NODE_TOKEN);
+	return kind - NODE_CONFIG;
+}
+
+bool work_hides(const struct dir *dir, enum node_kind kind)
+{
+	return dir->work && dir->work->hidden[file_index(kind)].turn > 0;
+}
+
+bool work_hides_any(const struct dir *dir)
+{
+	return work_hides(dir, NODE_CONFIG) || work_hides(dir, NODE_DEPENDENCIES) ||
+	       work_hides(dir, NODE_TOKEN);
+}
+
+void work_show(struct dir *dir, enum node_kind kind)
+{
+	if (dir->work)
+		dir->work->hidden[file_index(kind)] = (struct hidden){ 0 };
+}
+
+void work_show_all(struct dir *dir)
+{
+	if (!work_hides_any(dir))
+		return;
+	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++)
+		work_show(dir, kind);
+	dir->work->turns = 0;
+	timer_cancel(dir->work->fs->timers, &dir->work->grace);
+	fs_drop_listing(dir->work->fs, dir);
+}
+
+static void grace_over(struct timer *timer)
+{
+	struct work *work = CONTAINER_OF(timer, struct work, grace);
+	uint64_t until = work->hider_ms + work->fs->grace_ms;
+
+	if (clock_now_ms(work->fs->clock) < until)
+		timer_arm(work->fs->timers, timer, until, grace_over);
+	else
+		work_show_all(work->dir);
+}
+
+int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct process *by)
+{
+	struct work *work = work_get(fs, dir);
+
+	if (!work)
+		return -ENOMEM;
+	work->hidden[file_index(kind)] = (struct hidden){ .by = *by, .turn = ++work->turns };
+	work->hider_ms = clock_now_ms(fs->clock);
+	timer_arm(fs->timers, &work->grace, work->hider_ms + fs->grace_ms, grace_over);
+	return 0;
+}
+
+bool work_hid_config(const struct dir *dir, const struct process *by)
+{
+	return work_hides(dir, NODE_CONFIG) && process_same(&dir->work->hidden[0].by, by);
+}
+
+void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)
+{
+	if (!work_hides_any(dir))
+		return;
+	for (unsigned i = 0; i < WORK_N_FILES; i++) {
+		const struct hidden *hidden = &dir->work->hidden[i];
+
+		if (hidden->turn && process_same(&hidden->by, op_process(op)))
+			dir->work->hider_ms = clock_now_ms(fs->clock);
+	}
+}
+
+bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op)
+{
+	const struct work *work = dir->work;
+
+	return work && work->creator.pid && kind != NODE_CONFIG &&
+	       !work->created[file_index(kind)] && process_same(&work->creator, op_process(op));
+}
+
+/* ---- limits ---- */
+
+int limit_init(struct limit *limit, unsigned max)
+{
+	*limit = (struct limit){ .max = max };
+	if (max == 0)
+		return 0;
+	limit->at_ms = calloc(max, sizeof(*limit->at_ms));
+	return limit->at_ms ? 0 : -ENOMEM;
+}
+
+void limit_done(struct limit *limit)
+{
+	free(limit->at_ms);
+}
+
+bool limit_take(struct limit *limit, uint64_t now_ms)
+{
+	if (limit->max == 0)
+		return true;
+	uint64_t *oldest = &limit->at_ms[limit->n % limit->max];
+	if (limit->n >= limit->max && now_ms - *oldest < LIMIT_WINDOW_MS)
+		return false;
+	*oldest = now_ms;
+	limit->n++;
+	return true;
+}
+
+void limit_give_back(struct limit *limit)
+{
+	if (limit->max == 0 || limit->n == 0)
+		return;
+	limit->n--;
+	limit->at_ms[limit->n % limit->max] = 0;
+}
+
+/* ---- who has opened which directory ---- */
+
+void openers_add(struct openers *openers, const struct dir *dir, pid_t tid)
+{
+	openers->ring[openers->next++ % OPENERS_MAX] = (struct opener){ dir->cookie, tid };
+}
+
+bool openers_have(const struct openers *openers, const struct dir *dir,
+		  const struct process *process)
+{
+	for (unsigned i = 0; i < OPENERS_MAX; i++) {
+		const struct opener *opener = &openers->ring[i];
+
+		if (opener->cookie == dir->cookie &&
+		    (opener->tid == process->pid || process_has_thread(process, opener->tid)))
+			return true;
+	}
+	return false;
+}
