@@ -13,10 +13,14 @@ from emulator import Emulator
 from expected import Record, directory_names, layout, split_array
 
 ENDPOINTS = [
-    ("list", r"/v1/stacks"),
-    ("record", r"/v1/stacks/[0-9a-f]{24}"),
-    ("token", r"/v1/stacks/[0-9a-f]{24}/systemToken"),
-    ("dependencies", r"/v1/stacks/[0-9a-f]{24}/dependencies"),
+    ("list", "GET", r"/v1/stacks"),
+    ("record", "GET", r"/v1/stacks/[0-9a-f]{24}"),
+    ("token", "GET", r"/v1/stacks/[0-9a-f]{24}/systemToken"),
+    ("dependencies", "GET", r"/v1/stacks/[0-9a-f]{24}/dependencies"),
+    ("post", "POST", r"/v1/stacks"),
+    ("put", "PUT", r"/v1/stacks/[0-9a-f]{24}"),
+    ("delete", "DELETE", r"/v1/stacks/[0-9a-f]{24}"),
+    ("rotate", "DELETE", r"/v1/stacks/[0-9a-f]{24}/systemToken"),
 ]
 LIST = "/v1/stacks"
 RECORD = "/v1/stacks/*[0-9a-f]"
@@ -25,8 +29,8 @@ DEPENDENCIES = "/v1/stacks/*/dependencies"
 
 
 def endpoint(entry):
-    for name, pattern in ENDPOINTS:
-        if entry["method"] == "GET" and re.fullmatch(pattern, entry["path"]):
+    for name, method, pattern in ENDPOINTS:
+        if entry["method"] == method and re.fullmatch(pattern, entry["path"]):
             return name
     return "other"
 
@@ -108,6 +112,10 @@ class Account(Emulator):
         """The statuses that an endpoint has answered with, in order."""
         return [entry["status"] for entry in self.log() if endpoint(entry) == name]
 
+    def sent(self, name):
+        """The bodies that were sent to an endpoint, in order, as values."""
+        return [json.loads(entry["body"]) for entry in self.log() if endpoint(entry) == name]
+
     def expect(self, **counts):
         """Just these requests and no others: list=3, token=1."""
         wanted = {name: count for name, count in counts.items() if count}
@@ -122,9 +130,10 @@ class Account(Emulator):
 
     def secrets(self):
         """Every secret that the account has: none may be seen where it does not belong."""
-        tokens = [stack.get("server", {}).get("systemToken") for stack in self.account()
-                  if isinstance(stack.get("server"), dict)]
-        return [self.token] + [token for token in tokens if isinstance(token, str)]
+        found = [stack.get(type, {}).get(name) for stack in self.account()
+                 for type, name in (("server", "systemToken"), ("lambda", "secretAccessKey"))
+                 if isinstance(stack.get(type), dict)]
+        return [self.token] + [secret for secret in found if isinstance(secret, str)]
 
 
 def stack(name, number=1, **members):

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the write path share: a stack to edit, what a save must leave behind, and
+what a refused one must."""
+import contextlib
+import errno
+import json
+import os
+import re
+
+import pytest
+
+from account import RECORD, stack, stack_id
+
+FILES = ["config.json", "dependencies", "systemToken"]
+HOST = "https://host.example.com/"
+ID = stack_id(1)
+#: What the service says of a save that it does not take.
+REFUSAL = {"code": "invalid_value", "message": "server.hostURI: no such host is known",
+           "field": "server.hostURI"}
+
+
+def editable(name="one", number=1, value="value0", **members):
+    """A server stack with a field to edit, and others for a colleague."""
+    members.setdefault("note", "note0")
+    members.setdefault("tags", ["a", "b"])
+    members.setdefault("server", {"hostURI": HOST + value, "ipRanges": ["10.0.0.0/8"],
+                                  "systemToken": f"t0ken-of-{number:04}" * 3})
+    return stack(name, number, **members)
+
+
+def lambda_stack(name="work", number=1, secret="S3cretOfTheLambda", **members):
+    record = stack(name, number, type="lambda", server=None, **members)
+    record["lambda"] = {"accessKeyId": "AKIA0123456789", "secretAccessKey": secret,
+                        "awsRegion": "us-east-1", "functionName": f"function-{number}"}
+    return record
+
+
+def refuse(api, method="PUT", path=RECORD, status=422, error=None, **fault):
+    return api.fault(kind="status", method=method, path=path, status=status,
+                     body=json.dumps({"errors": [error or REFUSAL]}), **fault)
+
+
+def edit(mnt, stack, old, new):
+    """The least that a save can be: O_TRUNC, one write, close.  OSError when it is refused."""
+    write(mnt, stack, mnt.config(stack).replace(old.encode(), new.encode()))
+
+
+def write(mnt, stack, text, file="config.json"):
+    with open(mnt / stack / file, "wb") as target:
+        target.write(text)
+
+
+@contextlib.contextmanager
+def fails(*errors):
+    """The block ends with one of these errno."""
+    with pytest.raises(OSError) as refused:
+        yield refused
+    got = errno.errorcode.get(refused.value.errno, refused.value.errno)
+    assert got in [errno.errorcode[e] for e in errors], refused.value
+
+
+# ---- what is there afterwards ----
+
+def is_shown(api, mnt, name="one", number=ID):
+    """config.json is the layout of what the service has, byte for byte, with its size and time."""
+    record = api.record(number)
+    path = mnt / name / "config.json"
+    found = os.stat(path)
+    assert path.read_bytes() == record.config
+    assert found.st_size == len(record.config)
+    assert found.st_mtime_ns == record.modified_ms * 1_000_000
+    again = os.stat(path)
+    assert (again.st_size, again.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+    return record
+
+
+def kept(mnt, folder="lost"):
+    """{path below .stacksfs/lost (or history): its bytes}"""
+    top = mnt / ".stacksfs" / folder
+    return {os.path.relpath(os.path.join(at, name), top): open(os.path.join(at, name), "rb").read()
+            for at, _, names in os.walk(f"{top}/") for name in names}
+
+
+def history(mnt, stack="one"):
+    """The stack's earlier texts, the oldest first."""
+    files = kept(mnt, "history")
+    return [files[path] for path in sorted(files) if os.path.dirname(path) == stack]
+
+
+def newest_history(mnt, stack="one"):
+    top = mnt / ".stacksfs" / "history" / stack
+    return max(top.iterdir(), key=lambda path: path.name)
+
+
+def refused_text(mnt, stack="one"):
+    try:
+        return mnt.read(stack, "config.json.refused")
+    except FileNotFoundError:
+        return None
+
+
+def error_of(mnt, stack="one"):
+    """What the extended attribute says of the last save, or None."""
+    try:
+        return os.getxattr(mnt / stack / "config.json", "user.stacksfs.error").decode()
+    except OSError as error:
+        assert error.errno == errno.ENODATA
+        return None
+
+
+def is_kept_as_refused(mnt, text, stack="one"):
+    """The text that could not be saved is beside the file and in lost, for its owner alone."""
+    path = mnt / stack / "config.json.refused"
+    assert path.read_bytes() == text
+    assert os.stat(path).st_mode & 0o7777 == 0o600
+    assert os.stat(path).st_size == len(text)
+    lost = kept(mnt)
+    assert text in lost.values()
+    for name in lost:
+        assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z(_\d+)?-.*\.json", name), name
+        assert os.stat(mnt / ".stacksfs" / "lost" / name).st_mode & 0o7777 == 0o600
+
+
+def nothing_is_refused(mnt, stack="one"):
+    assert refused_text(mnt, stack) is None
+    assert error_of(mnt, stack) is None
+    assert kept(mnt) == {}
+
+
+def last_error(mnt, **members):
+    """The newest line of errors that has these members."""
+    lines = mnt.errors()
+    fitting = [line for line in lines
+               if all(line.get(name) == value for name, value in members.items())]
+    assert fitting, (members, lines)
+    return fitting[-1]
+
+
+def names_field(line, field):
+    """Whether a line of errors says which field it is about."""
+    return field == line.get("field") or field in (line.get("message") or "")
