@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Two writers: no change is overwritten by somebody who has not seen it, and undo undoes."""
+import concurrent.futures
 import errno
 import json
 import os
@@ -308,7 +309,6 @@ def test_after_a_conflict(api, mnt, place, forced):
         assert not vim.save().ok
         if forced:
             vim.run("g/lastModified/d")
-            vim.run("%s/,\\n}/\\r}/e")
         outcome = vim.save()
         assert outcome.ok == forced, outcome
         vim.abandon()
@@ -412,6 +412,14 @@ def test_several_served_versions_are_known(api, mnt):
 
 # ---- tries and races ----
 
+def run_in_background(call):
+    """Start call() in a thread; what is returned waits for it, and raises what it raised."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    future = pool.submit(call)
+    pool.shutdown(wait=False)
+    return lambda: future.result(30)
+
+
 def test_a_colleague_between_two_tries(api, mnt):
     """502, the colleague saves, the retry: each try starts with a fresh record."""
     text = mnt.config("one").replace(b"value0", b"ours")
@@ -437,15 +445,6 @@ def test_a_colleague_between_two_tries_in_the_same_field(api, mnt):
         writing()
     is_conflict(api, mnt, text, "server.hostURI")
     api.expect(list=1, record=2, put=1)
-
-
-def run_in_background(call):
-    """Start call() in a thread; what is returned waits for it, and raises what it raised."""
-    import concurrent.futures
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    future = pool.submit(call)
-    pool.shutdown(wait=False)
-    return lambda: future.result(30)
 
 
 def test_a_strong_etag_closes_the_gap(account, mount):
@@ -482,12 +481,16 @@ def test_a_weak_etag_is_no_condition(account, mount):
     api.expect(list=1, record=1, put=1)
 
 
+class VimWithoutSwap(Vim):
+    command = ("vim", "-n")
+
+
 def test_two_writers_on_one_mount(api, mnt, work):
     """Two vims with one file each: the second names a version that the first has replaced."""
     one = programs.Place(work, mnt / "one", marker="value0")
     two = programs.Place(work, mnt / "one", marker="value0")
     with Vim(one) as first:
-        with Vim_without_swap(two) as second:
+        with VimWithoutSwap(two) as second:
             first.edit("value0", "first")
             second.edit("note0", "note2")
             assert first.save().ok
@@ -497,22 +500,13 @@ def test_two_writers_on_one_mount(api, mnt, work):
             second.type("y")
             second.wait_for("written")
             assert (host(api), note(api)) == ("first", "note2")
-            first.edit("first", "third")
             second.edit("value0", "fourth")
-            assert first.save().ok or host(api) == "first"
-            second.ask_to_save()
-            second.wait_for(r"has been changed since|E\d+")
-            second.type("y")
-            second.wait_for(r"E\d+")
+            assert not second.save().ok, "that field is another's by now"
             second.abandon()
         first.abandon()
     is_shown(api, mnt)
     assert b"fourth" in refused_text(mnt)
     api.expect(**api.counts())
-
-
-class Vim_without_swap(Vim):
-    command = ("vim", "-n")
 
 
 # ---- two mounts ----
@@ -632,13 +626,10 @@ def test_dry_run(api, mount):
     assert api.record(ID).raw == before
     line = last_error(mnt, errno="EROFS")
     assert "PUT" in json.dumps(line) and "value1" in json.dumps(line)
-    with fails(errno.EROFS):
-        os.unlink(mnt / "one" / "systemToken") if os.getuid() < 0 else remove_token(mnt)
+    done = run(["rm", mnt / "one" / "systemToken"])
+    assert done.returncode and "Read-only file system" in done.stderr
+    done = run(["rm", "-r", mnt / "one"])
+    assert done.returncode and "Read-only file system" in done.stderr
+    assert mnt.names() == ["one"]
     assert set(api.counts()) <= {"list", "record", "token", "dependencies"}
     api.expect(**api.counts())
-
-
-def remove_token(mnt):
-    done = run(["rm", mnt / "one" / "systemToken"])
-    assert done.returncode and "Read-only" in done.stderr
-    raise OSError(errno.EROFS, done.stderr)
