@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""An account and a mount of it as plain values: what each step must lead to.
+
+Written from the rules alone (base, merge, what is shown), so that it can be wrong only by itself.
+Every record has flat fields; a body is what would be sent of it, as a dict.
+"""
+import json
+
+READ_ONLY = ("_id", "createdAt", "lastModified")
+
+
+def body_of(record):
+    """The fields that count: no _id, dates or masks; server's members one by one."""
+    fields = {key: value for key, value in record.items() if key not in READ_ONLY}
+    server = fields.pop("server", {})
+    fields.update({f"server.{key}": value for key, value in server.items()
+                   if key != "systemToken"})
+    return fields
+
+
+def merge(base, ours, theirs):
+    """(what comes of it, the fields in conflict)"""
+    result, conflicts = {}, []
+    for key in [*ours, *(key for key in theirs if key not in ours),
+                *(key for key in base if key not in ours and key not in theirs)]:
+        was, mine, other = base.get(key), ours.get(key), theirs.get(key)
+        if mine == was or mine == other:
+            value = other
+        elif other == was:
+            value = mine
+        else:
+            conflicts.append(key)
+            continue
+        if value is not None:
+            result[key] = value
+    return result, conflicts
+
+
+class Version:
+    """One state of a record: its body, and whether a plain save of the mount's made it of the
+    one before."""
+
+    def __init__(self, raw, own):
+        self.raw = raw
+        self.record = json.loads(raw)
+        self.body = body_of(self.record)
+        self.modified = self.record["lastModified"]
+        self.own = own
+
+
+class Stack:
+    """A stack as a mount knows it."""
+
+    def __init__(self, raw):
+        self.served = [Version(raw, own=False)]  # the newest is what is shown
+        self.saved = {}  # process: the text (body, modified) that it has last saved here
+        self.token = None
+
+    @property
+    def shown(self):
+        return self.served[-1]
+
+    def serve(self, raw, own=False):
+        version = Version(raw, own)
+        if version.modified != self.shown.modified or version.body != self.shown.body:
+            self.served.append(version)
+
+    def base(self, process, body, modified):
+        """What a text is an edit of; None when that is not known; "fresh" when it says none."""
+        mine = self.saved.get(process)
+        if mine and mine[1] == modified and modified is not None:
+            return mine[0]
+        for number in range(len(self.served) - 1, -1, -1):
+            if self.served[number].body == body:
+                while number + 1 < len(self.served) and self.served[number + 1].own:
+                    number += 1
+                return self.served[number].body
+        if modified is None:
+            return "fresh"
+        for version in reversed(self.served):
+            if version.modified == modified:
+                return version.body
+        return None
+
+    def outcome(self, process, text, fresh):
+        """("sent", body) or ("nothing", None) or ("conflict", fields) for a save of text.
+
+        fresh: the record that the service has now, as a Version.
+        """
+        record = json.loads(text)
+        body, modified = body_of(record), record.get("lastModified")
+        base = self.base(process, body, modified)
+        if base == "fresh":
+            base = fresh.body
+        if body == fresh.body:
+            return "nothing", None
+        if base is None:
+            return "conflict", [key for key in {*body, *fresh.body}
+                                if body.get(key) != fresh.body.get(key)]
+        merged, conflicts = merge(base, body, fresh.body)
+        if conflicts:
+            return "conflict", conflicts
+        if merged == fresh.body:
+            return "nothing", None
+        return "sent", merged
+
+    def is_plain(self, process, text, fresh):
+        """Whether a save that is sent was made of the very record that it replaces."""
+        record = json.loads(text)
+        return self.base(process, body_of(record), record.get("lastModified")) == fresh.body
