@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Nothing is written: every attempt is refused, costs no request and harms nothing."""
+"""-o ro: every attempt to change something is refused, costs no request and harms nothing."""
 import errno
 import os
 import socket
@@ -23,7 +23,7 @@ def api(account):
 @pytest.fixture
 def mnt(api, mount):
     """All is read once, so that what an attempt costs can be told."""
-    mnt = mount(api)
+    mnt = mount(api, ro=True)
     for file in FILES:
         mnt.read("one", file)
     api.expect(list=1, token=1, dependencies=1)
