@@ -274,7 +274,7 @@ class Mg(Editor):
 
 class Emacs(Editor):
     # No compiling of its own Lisp in the background: that is not what is tested.
-    command = ("emacs", "-nw", "--eval", "(setq native-comp-deferred-compilation nil)")
+    command = ("emacs", "-nw", "-Q", "--eval", "(setq native-comp-deferred-compilation nil)")
     saved = r"Wrote [^\n]*config\.json"
     complaint = (r"[^\n]*(?:[Ww]rite error|[Ee]rror:|\(file-error|locked|on disk|since visited"
                  r"|[Ss]ave anyway|Opening output)[^\n]*")

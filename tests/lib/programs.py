@@ -26,7 +26,9 @@ class Place:
         self.path = self.folder / FILE
         self.marker = marker  # stands in the text once
         self.asides = 0
-        self.env = dict(environment(self.work), GIT_AUTHOR_NAME="n", GIT_AUTHOR_EMAIL="e",
+        temporary = self.work / "tmp"  # not above a mount: there vim makes no backups
+        temporary.mkdir(exist_ok=True)
+        self.env = dict(environment(self.work), TMPDIR=str(temporary), GIT_AUTHOR_NAME="n", GIT_AUTHOR_EMAIL="e",
                         GIT_COMMITTER_NAME="n", GIT_COMMITTER_EMAIL="e")
 
     def aside(self, text, name=FILE):
@@ -112,7 +114,7 @@ def _(place, change):
 
 @program("emacs-batch", leaves={"config.json~"})
 def _(place, change):
-    return place.run(["emacs", "--batch", FILE, "--eval",
+    return place.run(["emacs", "--batch", "-Q", FILE, "--eval",
                       f'(progn (replace-string "{change.old}" "{change.new}") (save-buffer))'])
 
 
