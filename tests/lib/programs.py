@@ -28,7 +28,8 @@ class Place:
         self.asides = 0
         temporary = self.work / "tmp"  # not above a mount: there vim makes no backups
         temporary.mkdir(exist_ok=True)
-        self.env = dict(environment(self.work), TMPDIR=str(temporary), GIT_AUTHOR_NAME="n", GIT_AUTHOR_EMAIL="e",
+        self.env = dict(environment(self.work), TMPDIR=str(temporary),
+                        GIT_AUTHOR_NAME="n", GIT_AUTHOR_EMAIL="e",
                         GIT_COMMITTER_NAME="n", GIT_COMMITTER_EMAIL="e")
 
     def aside(self, text, name=FILE):
