@@ -3,8 +3,10 @@
  *
  * Pages drift while others delete: a record can slip from the second page to
  * the first after that was read, and be on neither.  So a stack that a new list
- * lacks is gone only when its own GET says 404.  Some are asked; when one of
- * them is alive, the chain is run once more, and then the list is an error. */
+ * lacks is gone only when its own GET says 404.  When one of them is alive, the
+ * chain is run once more, and then the list is an error.  When they are too many
+ * to be asked about, it is run once more as well: who slips through one chain
+ * while many are being deleted does not slip through the next. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -142,6 +144,17 @@ static void list_taken(struct store *store, struct api_list *list)
 
 /* ---- stacks that the list lacks ---- */
 
+/* The chain once more, for those who wait for it already. */
+static void list_repeat(struct store *store)
+{
+	store->list_again = true;
+	store->list_flight.running = false;
+	int r = list_begin(store, store->list_flight.in_time, HTTP_CLASS_USER);
+	store->list_flight.running = true;
+	if (r < 0)
+		list_failed(store, &(struct api_error){ .err = r });
+}
+
 static void verify_end(struct verify *v)
 {
 	struct store *store = v->store;
@@ -153,12 +166,7 @@ static void verify_end(struct verify *v)
 	} else if (!v->alive) {
 		list_taken(store, list);
 	} else if (!store->list_again) {
-		store->list_again = true;
-		store->list_flight.running = false;
-		int r = list_begin(store, store->list_flight.in_time, HTTP_CLASS_USER);
-		store->list_flight.running = true;
-		if (r < 0)
-			list_failed(store, &(struct api_error){ .err = r });
+		list_repeat(store);
 	} else {
 		struct api_error e = { .err = -EIO };
 		char hex[STACK_ID_HEX + 1];
@@ -196,25 +204,34 @@ static void verify_done(void *arg, const struct api_error *error, struct record 
 	monitor_leave(store->monitor);
 }
 
-/* Marks what the list has; the number of stacks that it lacks, the first few in out. */
+static bool is_missing(const struct store *store, const struct entry *e,
+		       const struct api_list *list)
+{
+	return e->seen_in != store->list_no && e->began_ms < list->began_ms;
+}
+
+/* Marks what the list has; the number of stacks that it lacks, a few of them in
+ * out: first those that the chain before this one had. */
 static size_t find_missing(struct store *store, struct api_list *list,
 			   struct stack *out[MAX_VERIFY])
 {
+	unsigned before = store->list_no++;
 	struct entry *e, *next;
 	size_t n = 0;
 
-	store->list_no++;
 	for (size_t i = 0; i < list->n_records; i++) {
 		struct stack *stack = store_find(store, &list->records[i]->id);
 		if (stack)
 			entry_of(stack)->seen_in = store->list_no;
 	}
-	HASH_ITER(hh, store->by_id, e, next) {
-		if (e->seen_in == store->list_no || e->began_ms >= list->began_ms)
-			continue;
-		if (n < MAX_VERIFY)
-			out[n] = &e->stack;
-		n++;
+	for (int pass = 0; pass < 2; pass++) {
+		HASH_ITER(hh, store->by_id, e, next) {
+			if (!is_missing(store, e, list) || (e->seen_in == before) != (pass == 0))
+				continue;
+			if (n < MAX_VERIFY)
+				out[n] = &e->stack;
+			n++;
+		}
 	}
 	return n;
 }
@@ -257,7 +274,9 @@ static void list_done(void *arg, const struct api_error *error, struct api_list 
 	} else {
 		first_page(store, NULL);
 		size_t n = find_missing(store, list, missing);
-		if (n > 0)
+		if (n > MAX_VERIFY && !store->list_again)
+			list_repeat(store);
+		else if (n > 0)
 			verify_begin(store, list, missing, n);
 		else
 			list_taken(store, list);

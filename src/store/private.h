@@ -93,7 +93,7 @@ struct store {
 	struct store_wait next_list;  /* ring: who waits for the list after the one under way */
 	bool list_is_refresh;        /* the chain under way was asked for by a refresh */
 	struct verify *verify;
-	bool list_again;             /* the chain is being repeated after pages drifted */
+	bool list_again;             /* the chain is being repeated: pages may have drifted */
 	uint64_t refresh_began_ms;   /* parts that are older are old */
 
 	void (*first_page)(void *arg, const struct api_error *error);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -336,6 +337,71 @@ static void test_204_does_not_empty_the_account(void **state)
 	fake_account_done(&a);
 }
 
+#define MANY 10 /* more than are asked about */
+
+/* The first n of MANY stacks, and the last one. */
+static const char *list_first_and_last(unsigned n)
+{
+	static char text[4096];
+	size_t at = (size_t)snprintf(text, sizeof(text), "[%s", fake_record(MANY, "last", ""));
+
+	for (unsigned i = 1; i <= n; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, ",%s",
+				       fake_record(i, "other", ""));
+	snprintf(text + at, sizeof(text) - at, "]");
+	return text;
+}
+
+/* While somebody deletes many, pages drift too: those who are asked have been
+ * deleted, and one who is not has only slipped through. */
+static void test_one_that_slips_among_many_gone_does_not_vanish(void **state)
+{
+	const char *last = fake_list(1, fake_record(MANY, "last", ""));
+	struct waiter w = waiter();
+
+	fake_account_start(&a);
+	fake_account_answer(&a, 0, 200, list_first_and_last(MANY - 1));
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "[]");
+	/* The chain is run once more before anybody is asked about. */
+	assert_int_equal(fake_account_tries(&a), 3);
+	assert_string_equal(fake_account_target(&a, 2), "/v1/stacks");
+	fake_account_answer(&a, 2, 200, last);
+	assert_int_equal(fake_account_tries(&a), 3 + 8);
+	for (size_t i = 3; i < 3 + 8; i++)
+		fake_account_answer(&a, i, 404, "");
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	assert_int_equal(seen.gone, MANY - 1);
+	assert_non_null(stack_of(MANY));
+	fake_account_done(&a);
+}
+
+/* What the first of two such chains had is asked about before all else. */
+static void test_one_that_slips_from_the_second_chain_does_not_vanish(void **state)
+{
+	struct waiter w = waiter();
+	char target[64];
+
+	fake_account_start(&a);
+	fake_account_answer(&a, 0, 200, list_first_and_last(MANY - 1));
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(MANY, "last", "")));
+	fake_account_answer(&a, 2, 200, "[]");
+	assert_int_equal(fake_account_tries(&a), 3 + 8);
+	snprintf(target, sizeof(target), "/v1/stacks/6%023x", MANY);
+	assert_string_equal(fake_account_target(&a, 3), target);
+	fake_account_answer(&a, 3, 200, fake_record(MANY, "last", ""));
+	for (size_t i = 4; i < 3 + 8; i++)
+		fake_account_answer(&a, i, 404, "");
+	assert_int_equal(w.woken, 1); /* the list is an error, and the old one is shown */
+	assert_int_equal(seen.gone, 0);
+	assert_non_null(stack_of(MANY));
+	fake_account_done(&a);
+}
+
 static void test_overtaken_answer_is_dropped(void **state)
 {
 	struct waiter w = waiter(), v = waiter();
@@ -577,6 +643,8 @@ int main(void)
 		TEST(test_missing_one_that_lives_makes_the_list_an_error),
 		TEST(test_drifted_pages_settle),
 		TEST(test_204_does_not_empty_the_account),
+		TEST(test_one_that_slips_among_many_gone_does_not_vanish),
+		TEST(test_one_that_slips_from_the_second_chain_does_not_vanish),
 		TEST(test_overtaken_answer_is_dropped),
 		TEST(test_token_is_one_request_for_all),
 		TEST(test_token_404_is_absence_and_500_is_not),
