@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel keeps: a warm tree is read without this process.
+
+Each request of the kernel is one read(2) of /dev/fuse, and in a mount that has nothing to ask the
+API nothing else is read: so /proc/PID/io tells how many there were.
+"""
+import os
+import pathlib
+import re
+
+import pytest
+from mount import eventually, output_of
+
+STACKS = 40
+
+
+@pytest.fixture
+def api(account):
+    return account(stacks=STACKS)
+
+
+def settled_reads(mnt):
+    """How many reads there were, once the last release has come too: nobody waits for those."""
+    def reads():
+        text = pathlib.Path(f"/proc/{mnt.pid}/io").read_text(encoding="ascii")
+        return int(re.search(r"syscr: (\d+)", text).group(1))
+
+    seen = [reads()]
+
+    def unchanged():
+        seen.append(reads())
+        return len(seen) > 5 and len(set(seen[-5:])) == 1
+
+    eventually(unchanged)
+    return seen[-1]
+
+
+def cost(mnt, action):
+    """Requests of the kernel for an action, when it is done for the third time."""
+    action(), action()
+    before = settled_reads(mnt)
+    action()
+    return settled_reads(mnt) - before
+
+
+def few(count):
+    """A kernel short of memory may have dropped a page or an entry."""
+    return range(count + 2 + STACKS // 10)
+
+
+def test_names_and_attributes(api, mount):
+    mnt = mount(api)
+    names = mnt.names()
+    assert cost(mnt, lambda: [os.stat(mnt / name / "config.json") for name in names]) in few(0)
+    assert cost(mnt, lambda: [os.path.lexists(mnt / f"{name}-not") for name in names]) in few(0)
+    assert cost(mnt, lambda: [os.access(mnt / name, os.R_OK | os.X_OK) for name in names]) in few(0)
+    api.expect(list=1)
+
+
+def test_a_config_costs_an_open_and_a_release(api, mount):
+    """No lookup, no attributes, no read, no flush."""
+    mnt = mount(api)
+    names = mnt.names()
+    found = cost(mnt, lambda: output_of(["cat", *(mnt / name / "config.json" for name in names)]))
+    assert found in few(2 * STACKS)
+    assert found >= STACKS, "opens do reach us: is it the right process that is looked at?"
+    api.expect(list=1)
+
+
+def test_a_listing_costs_an_open_and_a_release(api, mount):
+    mnt = mount(api)
+
+    def look():
+        return [entry.stat().st_size for entry in os.scandir(mnt.path)]
+
+    assert cost(mnt, mnt.names) in few(2)
+    assert cost(mnt, look) in few(2)
+    assert cost(mnt, lambda: [mnt.names(name) for name in mnt.names()]) in few(2 + 2 * STACKS)
+    api.expect(list=1)
+
+
+def test_a_listing_brings_names_and_attributes_along(api, mount):
+    """A first ls -l asks for whole listings, and not for each entry by itself."""
+    mnt = mount(api)
+    before = settled_reads(mnt)
+    for entry in os.scandir(mnt.path):
+        entry.stat()
+    assert settled_reads(mnt) - before in range(STACKS // 2)
+    api.expect(list=1)
+
+
+def test_a_token_leaves_the_page_cache(api, mount):
+    """Its pages are read anew after the last close: they are not kept."""
+    mnt = mount(api)
+    name = next(n for n, record in api.directories().items() if record.type == "server")
+    output_of(["cat", mnt / name / "systemToken"])
+    before = settled_reads(mnt)
+    output_of(["cat", mnt / name / "systemToken"])
+    assert settled_reads(mnt) - before in range(3, 7), "open, read, release"
+    api.expect(list=1, token=1)
