@@ -172,7 +172,8 @@ int fs_step_read(struct fs *fs, struct fs_op *op)
 	return node->content || edit_shows_draft(node) ? give_copy(op) : 0;
 }
 
-/* What the kernel has cached of a stack's parts is as old as they are. */
+/* What the kernel has cached of a stack's parts is as old as they are, also that
+ * there is none. */
 static void drop_parts(struct fs *fs, const struct dir *dir)
 {
 	static const enum node_kind kinds[] = { NODE_TOKEN, NODE_DEPENDENCIES };
@@ -183,7 +184,7 @@ static void drop_parts(struct fs *fs, const struct dir *dir)
 
 		if (node)
 			fs->kernel.drop_node(fs->kernel.arg, node->id);
-		else if (parent && store_part_known(fs->store, dir->stack, node_part(kinds[i])))
+		else if (parent && store_part_absent(dir->stack, node_part(kinds[i])))
 			fs->kernel.drop_name(fs->kernel.arg, parent->id,
 					     kind_name(kinds[i]));
 	}

@@ -133,7 +133,7 @@ static void list_taken(struct store *store, struct api_list *list)
 	store->list = api_list_ref(list);
 	store->list_began_ms = list->began_ms;
 	if (store->list_is_refresh)
-		store->refresh_began_ms = list->began_ms;
+		store->refreshes_done = store->refreshes_begun;
 	store->list_is_refresh = false;
 	store->list_again = false;
 	store_note_success(store);
@@ -306,6 +306,13 @@ int store_start(struct store *store, void (*call)(void *arg, const struct api_er
 
 /* ---- refresh ---- */
 
+/* Counted, for milliseconds do not tell what began before what. */
+static void refresh_begun(struct store *store)
+{
+	store->list_is_refresh = true;
+	store->refreshes_begun++;
+}
+
 /* A refresh wants a list that begins after it was asked for.  While an earlier
  * chain is under way it waits in next_list. */
 int store_refresh(struct store *store, struct store_wait *w)
@@ -320,7 +327,7 @@ int store_refresh(struct store *store, struct store_wait *w)
 	int r = list_begin(store, false, HTTP_CLASS_USER);
 	if (r < 0)
 		return store_fail(store, w, r);
-	store->list_is_refresh = true;
+	refresh_begun(store);
 	return flight_wait(&store->list_flight, w, false);
 }
 
@@ -331,7 +338,8 @@ static void begin_next_list(struct store *store)
 	int r = list_begin(store, false, HTTP_CLASS_USER);
 	struct api_error error = { .err = r };
 
-	store->list_is_refresh = r == 0;
+	if (r == 0)
+		refresh_begun(store);
 	while (!wait_ring_empty(&store->next_list)) {
 		struct store_wait *w = store->next_list.next;
 

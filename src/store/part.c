@@ -30,10 +30,15 @@ static struct part *part_make(struct stack *stack, enum store_part which)
 	return part;
 }
 
-/* Before a refresh is old, whatever the ttl says. */
+/* Asked for before a refresh is old, whatever the ttl says. */
+static bool precedes_refresh(const struct store *store, const struct part *part)
+{
+	return part->refreshes < store->refreshes_done;
+}
+
 static enum age part_age(const struct store *store, const struct part *part)
 {
-	if (!part->known || part->began_ms < store->refresh_began_ms)
+	if (!part->known || precedes_refresh(store, part))
 		return AGE_OLD;
 	return store_age(store, part->began_ms);
 }
@@ -97,6 +102,8 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 		part_take(store, part, blob, meta);
 	else if (!error)
 		part->began_ms = meta->began_ms;
+	if (!error || absent)
+		part->refreshes = part->asked_refreshes;
 
 	if (!error || absent)
 		store_note_success(store);
@@ -146,6 +153,7 @@ static int part_begin(struct store *store, struct part *part, bool in_time)
 	if (r < 0)
 		return r;
 	stack_ref(part->stack);
+	part->asked_refreshes = store->refreshes_begun;
 	flight_begin(&part->flight, in_time);
 	return 0;
 }
@@ -162,7 +170,8 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 
 	enum age age = part_age(store, part);
 	bool stale = part_may_be_stale(store, part);
-	if (age == AGE_OLD && part->flight.running && part->flight.in_time)
+	if (age == AGE_OLD && part->flight.running && part->flight.in_time &&
+	    !precedes_refresh(store, part))
 		age = AGE_FRESH;
 	if (age == AGE_OLD && stale && store_quiet(store)) {
 		store->stale++;
@@ -203,6 +212,13 @@ bool store_part_known(const struct store *store, const struct stack *stack, enum
 	return part && part_age(store, part) == AGE_FRESH;
 }
 
+bool store_part_absent(const struct stack *stack, enum store_part which)
+{
+	const struct part *part = part_of(stack, which);
+
+	return part && part->known && !part->blob;
+}
+
 struct blob *store_part_blob(const struct stack *stack, enum store_part which)
 {
 	const struct part *part = part_of(stack, which);
@@ -226,5 +242,5 @@ uint64_t store_part_valid_ms(const struct store *store, const struct stack *stac
 	if (!part || !part->known)
 		return 0;
 	uint64_t age = clock_now_ms(store->clock) - part->began_ms;
-	return age < half && part->began_ms >= store->refresh_began_ms ? half - age : 0;
+	return age < half && !precedes_refresh(store, part) ? half - age : 0;
 }

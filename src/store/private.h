@@ -41,6 +41,7 @@ struct part {
 	uint32_t hash;
 	uint64_t began_ms;
 	uint64_t changed_ms; /* our last change: no answer asked for before counts */
+	uint64_t refreshes, asked_refreshes; /* begun before what is known, what is asked for */
 	char *etag;
 	struct flight flight;
 };
@@ -94,7 +95,7 @@ struct store {
 	bool list_is_refresh;        /* the chain under way was asked for by a refresh */
 	struct verify *verify;
 	bool list_again;             /* the chain is being repeated: pages may have drifted */
-	uint64_t refresh_began_ms;   /* parts that are older are old */
+	uint64_t refreshes_begun, refreshes_done; /* parts asked for before the latter are old */
 
 	void (*first_page)(void *arg, const struct api_error *error);
 	void *first_page_arg;

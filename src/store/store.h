@@ -104,6 +104,8 @@ void store_unwait(struct store *store, struct store_wait *w);
 
 /* Whether the part is there in a state that may be shown without asking. */
 bool store_part_known(const struct store *store, const struct stack *stack, enum store_part part);
+/* Whether the API has said 404 the last time that it was asked. */
+bool store_part_absent(const struct stack *stack, enum store_part part);
 /* What the part holds; NULL when the API said 404, or it was never asked.  Borrowed. */
 struct blob *store_part_blob(const struct stack *stack, enum store_part part);
 /* A number under 2^22 that follows the part's content. */

@@ -555,6 +555,47 @@ static void test_refresh_wants_a_list_that_begins_after_it(void **state)
 	fake_account_done(&a);
 }
 
+/* The clock's milliseconds do not tell which of two requests began first. */
+static void test_refresh_within_a_millisecond(void **state)
+{
+	struct waiter t = waiter(), r = waiter(), after = waiter(), again = waiter();
+	const char *list = fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
+
+	list_two();
+	assert_int_equal(need_token(1, &t), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	assert_int_equal(refresh(&r), STORE_WAIT);
+	fake_account_answer(&a, 2, 200, list);
+	assert_int_equal(r.woken, 1);
+	assert_false(store_part_known(a.store, stack_of(1), STORE_TOKEN));
+	assert_int_equal(store_part_valid_ms(a.store, stack_of(1), STORE_TOKEN), 0);
+	assert_int_equal(need_token(1, &after), STORE_WAIT);
+	fake_account_answer(&a, 3, 200, "{\"systemToken\":\"abd\"}");
+	assert_int_equal(need_token(1, &again), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), 4);
+	fake_account_done(&a);
+}
+
+/* A renewal that was begun before a refresh says nothing after it. */
+static void test_refresh_overtakes_a_renewal(void **state)
+{
+	struct waiter t = waiter(), r = waiter(), after = waiter();
+	const char *list = fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
+
+	list_two();
+	assert_int_equal(need_token(1, &t), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	fake_account_advance(&a, TTL / 2);
+	t = waiter();
+	assert_int_equal(need_token(1, &t), STORE_READY); /* begins try 2 */
+	fake_account_advance(&a, 10);
+	assert_int_equal(refresh(&r), STORE_WAIT);
+	fake_account_answer(&a, 3, 200, list);
+	assert_int_equal(r.woken, 1);
+	assert_int_equal(need_token(1, &after), STORE_WAIT);
+	fake_account_done(&a);
+}
+
 static void test_failed_refresh_says_so_and_keeps_all(void **state)
 {
 	struct waiter r = waiter(), t = waiter(), w = waiter();
@@ -653,6 +694,8 @@ int main(void)
 		TEST(test_patience_ends_after_three_seconds),
 		TEST(test_nothing_old_after_401_or_too_long),
 		TEST(test_refresh_wants_a_list_that_begins_after_it),
+		TEST(test_refresh_within_a_millisecond),
+		TEST(test_refresh_overtakes_a_renewal),
 		TEST(test_failed_refresh_says_so_and_keeps_all),
 		TEST(test_etag_renews),
 		cmocka_unit_test_setup(test_ttl_0_asks_once_for_each_operation,
