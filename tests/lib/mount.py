@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ import threading
 import time
 
 SLOWER = float(os.environ.get("STACKSFS_TEST_SLOWER", "1"))
+# What a mount in the foreground is started by: valgrind and its options, or nothing.
+WRAPPER = shlex.split(os.environ.get("STACKSFS_TEST_WRAPPER", ""))
 START_S = 20 * SLOWER
 STOP_S = 20 * SLOWER
 MNT_FORCE = 1
@@ -216,7 +219,7 @@ class Mount:
         try:
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(
-                    self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    WRAPPER + self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     env=dict(self.env, NOTIFY_SOCKET=notify.path), start_new_session=True)
             self.pid = self.process.pid
             self._wait_until_ready(notify)
