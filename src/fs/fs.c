@@ -90,6 +90,8 @@ static void fail(struct fs *fs, struct fs_op *op, int err, const struct api_erro
 {
 	char path[600];
 
+	if (op->call == FS_LOOKUP)
+		fs_lookup_failed(fs, op, err);
 	path_of(fs, op, path, sizeof(path));
 	journal_add(fs->journal, path, calls[op->call].name, err, cause, NULL);
 	log_warning("%s %s: %s: %s%s%s%s (request %llu)", calls[op->call].name, path,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From a name to a node, and its attributes. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,6 +205,55 @@ static int lookup_by_id(struct fs *fs, struct fs_op *op)
 		       store_record_valid_ms(fs->store, stack));
 }
 
+/* ---- failures that are asked about twice ----
+ *
+ * When the LOOKUP of a name that the kernel holds, but for too long, fails, the
+ * kernel drops the name and sends the same LOOKUP once more for the same system
+ * call (fs/fuse/dir.c, fuse_dentry_revalidate).  That one ends with the first
+ * one's error: else it would cost a second request, and a second timeout. */
+
+static bool kernel_holds(const struct fs *fs, const struct fs_op *op)
+{
+	const struct node *parent = tree_node(fs->tree, op->node), *node = NULL;
+	bool old;
+
+	if (parent && parent->kind == NODE_ROOT) {
+		const struct dir *dir = tree_find(fs->tree, op->name, &old);
+
+		node = dir && !old ? tree_peek(dir, NODE_STACK) : NULL;
+	} else if (parent && parent->kind == NODE_STACK && !parent->detached) {
+		enum node_kind kind = kind_by_name(op->name);
+
+		node = kind != NODE_ROOT ? tree_peek(parent->dir, kind) : NULL;
+	}
+	return node && node->lookups > 0;
+}
+
+void fs_lookup_failed(struct fs *fs, const struct fs_op *op, int err)
+{
+	struct failed_lookup *f = &fs->failed[(size_t)op->tid % ARRAY_SIZE(fs->failed)];
+
+	if (op->tid <= 0 || !kernel_holds(fs, op))
+		return;
+	f->tid = op->tid;
+	f->parent = op->node;
+	f->at_ms = clock_now_ms(fs->clock);
+	f->err = err;
+	snprintf(f->name, sizeof(f->name), "%s", op->name);
+}
+
+/* The error of the same caller's same LOOKUP just before this one, once; or 0. */
+static int failed_before(struct fs *fs, const struct fs_op *op)
+{
+	struct failed_lookup *f = &fs->failed[(size_t)op->tid % ARRAY_SIZE(fs->failed)];
+
+	if (op->tid <= 0 || f->tid != op->tid || f->parent != op->node ||
+	    strcmp(f->name, op->name) != 0)
+		return 0;
+	f->tid = 0;
+	return clock_now_ms(fs->clock) - f->at_ms < FAILED_LOOKUP_MS ? f->err : 0;
+}
+
 int fs_step_lookup(struct fs *fs, struct fs_op *op)
 {
 	struct node *parent = tree_node(fs->tree, op->node);
@@ -212,6 +262,9 @@ int fs_step_lookup(struct fs *fs, struct fs_op *op)
 		return -ESTALE;
 	if (strlen(op->name) > NAME_MAX_BYTES)
 		return -ENAMETOOLONG;
+	int r = failed_before(fs, op);
+	if (r < 0)
+		return r;
 	switch (parent->kind) {
 	case NODE_ROOT:
 		return lookup_root(fs, op);

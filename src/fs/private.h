@@ -16,6 +16,17 @@
 /* Names in the control directory hold for the life of the mount. */
 #define FIXED_VALID_MS (3600 * 1000)
 
+#define FAILED_LOOKUP_MS 500 /* the kernel's second LOOKUP follows at once */
+
+/* A failure that the kernel is about to ask for again; see lookup.c. */
+struct failed_lookup {
+	pid_t tid; /* of the caller; 0: none */
+	uint64_t parent;
+	uint64_t at_ms;
+	int err;
+	char name[NAME_MAX_BYTES + 1];
+};
+
 struct fs {
 	struct monitor *monitor;
 	struct timers *timers;
@@ -51,6 +62,7 @@ struct fs {
 	/* The text that the next open of these two takes: what their size,
 	 * just given, was of. */
 	struct blob *status, *errors;
+	struct failed_lookup failed[64]; /* by tid; who shares a place asks twice */
 };
 
 struct fs_handle {
@@ -161,6 +173,9 @@ void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 		    const struct draft *by);
 /* It goes to lost only. */
 void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *text);
+
+/* A request's failure has failed this lookup: remember it for the next one. */
+void fs_lookup_failed(struct fs *fs, const struct fs_op *op, int err);
 
 /* node.c: what a node is */
 

@@ -201,6 +201,40 @@ def test_timeout_bounds_a_request_that_hangs(api, mount, file, path):
 
 
 @pytest.mark.any_requests("a hung request may be tried again")
+def test_timeout_bounds_a_call_about_what_the_kernel_knows(api, mount):
+    """It asks again for a name whose answer has failed it: that must not cost a second timeout."""
+    mnt = mount(api, timeout=2, ttl=1, stale=0)
+    mnt.config("one")
+    time.sleep(1.2)
+    api.fault(kind="hang", path=LIST)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        mnt.config("one")
+    assert 1.5 < time.monotonic() - began < 2 + 1.5 * SLOWER
+    assert len(mnt.errors()) == 1
+    api.clear_faults()
+    assert mnt.config("one") == api.records()[0].config, "a failure is not cached"
+
+
+@pytest.mark.parametrize("path", [("one", "config.json"), ("one", "systemToken"),
+                                  ("one", "dependencies"), ("one",)], ids="/".join)
+def test_a_failed_call_asks_once(api, mount, path):
+    mnt = mount(api, ttl=1)
+    target = mnt.path.joinpath(*path)
+    os.stat(target)
+    time.sleep(1.2)
+    api.clear_log()
+    api.fault(kind="status", status=403)
+    for failures in (1, 2, 3):
+        with pytest.raises(PermissionError):
+            os.stat(target)
+        assert len(mnt.errors()) == failures
+        api.expect(list=failures)
+    api.clear_faults()
+    os.stat(target)
+
+
+@pytest.mark.any_requests("a hung request may be tried again")
 @pytest.mark.parametrize("kind", [dict(kind="drip", drip_ms=300), dict(kind="hang"),
                                   dict(kind="truncate", at_byte=3), dict(kind="reset"),
                                   dict(kind="garbage")], ids=lambda fault: fault["kind"])
