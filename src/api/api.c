@@ -113,7 +113,11 @@ static int judge(const struct call *c, const struct http_result *result, struct 
 {
 	int status = answer_judge(c->api, c->endpoint, result, c->etag != NULL, e);
 
-	*meta = (struct api_meta){ .began_ms = result->began_ms, .took_ms = result->took_ms };
+	*meta = (struct api_meta){
+		.began_ms = result->began_ms,
+		.took_ms = result->took_ms,
+		.token_no = result->token_no,
+	};
 	if (status < 0)
 		return status;
 	meta->not_modified = status == 304;

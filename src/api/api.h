@@ -43,6 +43,7 @@ DEFINE_CLEANUP(struct api, api_free)
 struct api_meta {
 	uint64_t began_ms;
 	uint64_t took_ms;
+	unsigned token_no; /* http_result.token_no */
 	const char *etag;  /* borrowed; NULL when there is none, and with an error */
 	bool not_modified; /* 304: the object is NULL, what the caller has is still right */
 };
@@ -65,6 +66,7 @@ struct api_list {
 	size_t n_pages;
 	uint64_t began_ms;   /* of the first page */
 	uint64_t took_ms;    /* the whole chain */
+	unsigned token_no;   /* http_result.token_no, of the first page */
 	unsigned n_requests; /* repeated ones too */
 };
 

@@ -336,8 +336,10 @@ static int take_page(struct chain *c, const struct http_result *result, char *wh
 	if (r < 0)
 		return r;
 
-	if (c->list->n_pages == 1)
+	if (c->list->n_pages == 1) {
 		c->list->began_ms = result->began_ms;
+		c->list->token_no = result->token_no;
+	}
 	c->list->n_requests += result->tries;
 	c->ended_ms = result->began_ms + result->took_ms;
 	if (found < 0)

@@ -30,6 +30,7 @@ struct http_call {
 	struct transport_try *try; /* while running */
 	struct secret *token;      /* of the last try */
 	unsigned loads;            /* http->loads when the last try was begun */
+	unsigned token_no;         /* http->token_no, likewise */
 	bool renewed;              /* a 401 has been answered by another token */
 	bool processed_maybe;
 	unsigned tries;

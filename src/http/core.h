@@ -47,6 +47,7 @@ struct http {
 	struct rate rate;
 	uint64_t random;
 	struct secret *token;
+	unsigned token_no; /* how often it was replaced by another one */
 	unsigned loads; /* how often reload.load was called */
 };
 

@@ -52,6 +52,7 @@ static void end_call(struct http *h, struct http_call *call, struct http_result 
 	result->took_ms = call->took_ms;
 	result->tries = call->tries;
 	result->call_no = call->call_no;
+	result->token_no = call->token_no;
 	call_remove(call);
 	count_end(h, result);
 	call->done(call->arg, result);
@@ -125,8 +126,16 @@ static void end_late(struct http *h, struct http_call *call)
 
 /* ---- the end of a try ---- */
 
+static bool same_secret(const struct secret *a, const struct secret *b)
+{
+	return secret_len(a) == secret_len(b) &&
+	       memcmp(secret_bytes(a), secret_bytes(b), secret_len(a)) == 0;
+}
+
 static void replace_token(struct http *h, struct secret *token)
 {
+	if (!same_secret(h->token, token))
+		h->token_no++;
 	secret_unref(h->token);
 	h->token = token;
 }
@@ -143,12 +152,6 @@ static void load_token(struct http *h)
 		replace_token(h, token);
 	else
 		secret_unref(token);
-}
-
-static bool same_secret(const struct secret *a, const struct secret *b)
-{
-	return secret_len(a) == secret_len(b) &&
-	       memcmp(secret_bytes(a), secret_bytes(b), secret_len(a)) == 0;
 }
 
 /* After a 401: whether there is another token than the refused one. */
@@ -263,6 +266,7 @@ static void take_token(struct http *h, struct http_call *call)
 	secret_unref(call->token);
 	call->token = secret_ref(h->token);
 	call->loads = h->loads;
+	call->token_no = h->token_no;
 }
 
 static struct transport_request request_of(const struct http_call *call, uint64_t now_ms)

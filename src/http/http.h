@@ -70,6 +70,7 @@ struct http_result {
 	uint64_t took_ms;       /* of the last try */
 	unsigned tries;
 	uint64_t call_no;       /* counts up from 1; names the call in the log */
+	unsigned token_no;      /* of the last try: how often the bearer token had been replaced */
 	const char *etag;       /* as sent, with W/ if weak; NULL when there is no valid one */
 	const char *link;       /* all Link fields joined by ", " (RFC 9110, 5.3); or NULL */
 	const char *body;       /* body_len bytes and a NUL; "" when there is none */

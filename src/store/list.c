@@ -132,6 +132,7 @@ static void list_taken(struct store *store, struct api_list *list)
 	api_list_unref(store->list);
 	store->list = api_list_ref(list);
 	store->list_began_ms = list->began_ms;
+	store->token_no = list->token_no;
 	if (store->list_is_refresh)
 		store->refreshes_done = store->refreshes_begun;
 	store->list_is_refresh = false;
@@ -195,6 +196,8 @@ static void verify_done(void *arg, const struct api_error *error, struct record 
 				error = &store_no_memory;
 		}
 	}
+	if (error && error->status == 404 && meta->token_no != v->list->token_no)
+		error = &store_other_account;
 	if (error && error->status != 404) {
 		v->failed = true;
 		v->error = *error;
@@ -274,7 +277,9 @@ static void list_done(void *arg, const struct api_error *error, struct api_list 
 	} else {
 		first_page(store, NULL);
 		size_t n = find_missing(store, list, missing);
-		if (n > MAX_VERIFY && !store->list_again)
+		if (n > 0 && n == store->n_stacks && list->token_no != store->token_no)
+			list_failed(store, &store_other_account);
+		else if (n > MAX_VERIFY && !store->list_again)
 			list_repeat(store);
 		else if (n > 0)
 			verify_begin(store, list, missing, n);

@@ -89,7 +89,7 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 	struct store *store = entry_of(part->stack)->store;
 
 	monitor_enter(store->monitor);
-	bool absent = error && error->status == 404;
+	bool absent = error && error->status == 404 && store_believes_404(store, meta, &error);
 
 	if (part->changed_ms && meta->began_ms <= part->changed_ms) {
 		blob_unref(blob);

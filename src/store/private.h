@@ -89,6 +89,7 @@ struct store {
 
 	struct api_list *list;       /* the last whole one */
 	unsigned list_no;
+	unsigned token_no;           /* of the last list: whose account this is */
 	uint64_t list_began_ms;
 	struct flight list_flight;
 	struct store_wait next_list;  /* ring: who waits for the list after the one under way */
@@ -124,12 +125,15 @@ void flight_end_overtaken(struct flight *f);
 int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale);
 
 /* store.c */
-extern const struct api_error store_no_memory;
+extern const struct api_error store_no_memory, store_other_account;
 uint64_t store_ttl_ms(const struct store *store);
 enum age store_age(const struct store *store, uint64_t began_ms);
 bool store_may_be_stale(const struct store *store, uint64_t began_ms);
 bool store_error_allows_stale(const struct api_error *error);
 bool store_quiet(const struct store *store);
+/* Whether a 404 is what it says.  If not, *error is replaced. */
+bool store_believes_404(struct store *store, const struct api_meta *meta,
+			const struct api_error **error);
 void store_note_success(struct store *store);
 void store_note_failure(struct store *store, const struct api_error *error);
 int store_fail(struct store *store, struct store_wait *w, int err);

@@ -102,6 +102,11 @@ bool store_record_stale(const struct store *store, const struct stack *stack)
 /* ---- failures ---- */
 
 const struct api_error store_no_memory = { .err = -ENOMEM, .message = "out of memory" };
+const struct api_error store_other_account = {
+	.err = -EACCES,
+	.message = "the token has changed, and the new one does not show what was known: "
+		   "another account is to be mounted apart",
+};
 
 bool store_may_be_stale(const struct store *store, uint64_t began_ms)
 {
@@ -116,12 +121,26 @@ bool store_error_allows_stale(const struct api_error *error)
 {
 	if (error->status)
 		return error->status >= 500;
-	return error->err != -ECANCELED && error->err != -ENOMEM && error->err != -EMSGSIZE;
+	return error->err != -ECANCELED && error->err != -ENOMEM && error->err != -EMSGSIZE &&
+	       error->err != -EACCES;
 }
 
 bool store_quiet(const struct store *store)
 {
 	return clock_now_ms(store->clock) < store->quiet_until_ms;
+}
+
+/* Only with the token that the list was had by: another account has none of our
+ * stacks.  After a change of the token a list tells which account it is. */
+bool store_believes_404(struct store *store, const struct api_meta *meta,
+			const struct api_error **error)
+{
+	if (meta->token_no == store->token_no)
+		return true;
+	*error = &store_other_account;
+	if (!store->list_flight.running && list_begin(store, false, HTTP_CLASS_USER) < 0)
+		*error = &store_no_memory;
+	return false;
 }
 
 static void set_state(struct store *store, enum store_state state)
@@ -247,7 +266,7 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	struct store *store = e->store;
 
 	monitor_enter(store->monitor);
-	bool gone = error && error->status == 404;
+	bool gone = error && error->status == 404 && store_believes_404(store, meta, &error);
 	int r = 0;
 
 	if (!error && e->changed_ms && meta->began_ms <= e->changed_ms) {
