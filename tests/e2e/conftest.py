@@ -83,6 +83,8 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" or report.outcome != "passed":
         before = results.get(item.nodeid, "skipped")
         results[item.nodeid] = max(before, report.outcome, key=WORSE.index)
+    if report.skipped and item.stash.get(harness_key, None):
+        item.stash[harness_key].counted = True  # there was nothing to count
     if report.failed:
         if item.stash.get(harness_key, None):
             item.stash[harness_key].failed = True
@@ -232,7 +234,7 @@ def harness(request, work):
     try:
         problems = harness.tear_down(
             misuse=bool(node.get_closest_marker("misuse")),
-            counted="mount" in request.fixturenames and not node.get_closest_marker("any_requests"))
+            counted=bool(harness.accounts) and not node.get_closest_marker("any_requests"))
     finally:
         watchdog.cancel()
         ended = end_children(children() - before)

@@ -84,13 +84,14 @@ def pid_of(path):
 def test_a_bad_option(api, folder, token_file, stacksfs, options, words):
     refused(stacksfs(api.url, folder, "-o", f"token_file={token_file},{options}"), *words)
     assert mounted_at(folder) is None
-    assert api.counts() == {}
+    api.expect()
 
 
 def test_an_unknown_flag(api, folder, stacksfs):
     done = stacksfs(api.url, folder, "--frobnicate")
     assert done.returncode == 1
     assert "frobnicate" in done.stderr and done.stdout == ""
+    api.expect()
 
 
 def test_no_arguments(stacksfs):
@@ -102,6 +103,7 @@ def test_no_arguments(stacksfs):
 def test_too_many_arguments(api, folder, stacksfs):
     assert stacksfs(api.url, folder, "third").returncode == 1
     assert mounted_at(folder) is None
+    api.expect()
 
 
 @pytest.mark.parametrize("where, words", [
@@ -112,6 +114,7 @@ def test_too_many_arguments(api, folder, stacksfs):
 def test_a_bad_mount_point(api, work, token_file, stacksfs, where, words):
     (work / "file").write_text("x")
     refused(stacksfs(api.url, work / where, "-o", f"token_file={token_file}"), *words)
+    api.expect()
 
 
 @pytest.mark.parametrize("source, words", [
@@ -133,7 +136,7 @@ def test_a_bad_source(api, folder, token_file, stacksfs, source, words):
     line = refused(done, *words)
     assert "secret" not in line
     assert mounted_at(folder) is None
-    assert api.counts() == {}
+    api.expect()
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
@@ -141,7 +144,7 @@ def test_a_token_file_that_others_can_read(api, folder, token_file, stacksfs, mo
     token_file.chmod(mode)
     line = refused(stacksfs(api.url, folder, "-o", f"token_file={token_file}"), "token", "chmod|mode")
     assert str(token_file) in line
-    assert api.counts() == {}
+    api.expect()
 
 
 @pytest.mark.parametrize("content", ["", "\n", "two words\n", "with\r\nX-Header: y\n", "caf\u00e9\n",
@@ -150,16 +153,17 @@ def test_a_token_that_cannot_be_one(api, folder, token_file, stacksfs, content):
     token_file.write_text(content)
     line = refused(stacksfs(api.url, folder, "-o", f"token_file={token_file}"), "token")
     assert content.strip() == "" or content.strip()[:20] not in line
-    assert api.counts() == {}
+    api.expect()
 
 
 def test_a_missing_token_file(api, folder, work, stacksfs):
     refused(stacksfs(api.url, folder, "-o", f"token_file={work}/none"), f"{work}/none")
+    api.expect()
 
 
 def test_no_token_at_all(api, folder, stacksfs):
     refused(stacksfs(api.url, folder), "token", f"token_file|{TOKEN_ENV}")
-    assert api.counts() == {}
+    api.expect()
 
 
 def test_a_token_that_the_api_refuses(api, folder, token_file, stacksfs):
@@ -168,9 +172,10 @@ def test_a_token_that_the_api_refuses(api, folder, token_file, stacksfs):
     refused(done, "token|401", "refused|unauthori|Bearer Authentication Failed")
     assert "wrong-canary" not in done.stderr
     assert mounted_at(folder) is None
+    api.expect(list=1)
 
 
-def test_an_api_that_is_not_there(folder, token_file, stacksfs):
+def test_an_api_that_is_not_there(api, folder, token_file, stacksfs):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -178,13 +183,15 @@ def test_an_api_that_is_not_there(folder, token_file, stacksfs):
         refused(stacksfs(url, folder, "-o", f"token_file={token_file},timeout=3"),
                 re.escape(url[7:]), "refused|connect")
         assert time.monotonic() - began < 3 + 2 * SLOWER
+    api.expect()
 
 
-def test_a_host_that_is_unknown(folder, token_file, stacksfs):
+def test_a_host_that_is_unknown(api, folder, token_file, stacksfs):
     began = time.monotonic()
     refused(stacksfs("https://no-such-host.invalid", folder, "-o",
                      f"token_file={token_file},timeout=5"), "no-such-host.invalid")
     assert time.monotonic() - began < 5 + 2 * SLOWER
+    api.expect()
 
 
 def test_an_api_that_hangs(api, folder, token_file, stacksfs):
@@ -194,6 +201,7 @@ def test_an_api_that_hangs(api, folder, token_file, stacksfs):
             "time|answer")
     assert time.monotonic() - began < 2 + 2 * SLOWER
     assert mounted_at(folder) is None
+    api.expect(list=range(1, 5))
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
@@ -203,6 +211,7 @@ def test_an_api_that_refuses_the_list(api, folder, token_file, stacksfs, status)
               body='{"errors":[{"code":"c","message":"Not on a Monday."}]}')
     refused(stacksfs(api.url, folder, "-o", f"token_file={token_file},timeout=2"),
             "Not on a Monday", re.escape(api.url))
+    api.expect(list=range(1, 5))
 
 
 def test_a_mount_point_that_is_taken(api, mount, token_file, stacksfs):
@@ -215,6 +224,7 @@ def test_a_mount_point_that_is_taken(api, mount, token_file, stacksfs):
 def test_messages_are_the_same_in_the_foreground(api, folder, token_file, stacksfs):
     token_file.chmod(0o644)
     refused(stacksfs(api.url, folder, "-f", "-o", f"token_file={token_file}"), "token")
+    api.expect()
 
 
 # ---- where the token comes from ----
@@ -273,6 +283,7 @@ def test_a_token_from_the_terminal(api, folder, work):
     daemon = pid_of(folder)
     unmount(folder)
     assert end_of(daemon) == 0
+    api.expect(list=1)
 
 
 def test_a_new_token_is_read_again(api, mount):
@@ -311,6 +322,7 @@ def test_no_source_at_all_is_the_environments(api, folder, token_file, stacksfs)
     daemon = pid_of(folder)
     unmount(folder)
     assert end_of(daemon) == 0
+    api.expect(list=1)
 
 
 @pytest.mark.parametrize("ending", ["/", "/v1", "/v1/"])
@@ -365,6 +377,7 @@ def test_command_substitution_does_not_hang(api, folder, token_file, work):
     daemon = pid_of(folder)
     unmount(folder)
     assert end_of(daemon) == 0
+    api.expect(list=1)
 
 
 def test_it_takes_no_open_files_along(api, folder, token_file, work):
@@ -379,6 +392,7 @@ def test_it_takes_no_open_files_along(api, folder, token_file, work):
     assert end_of(daemon) == 0
     os.close(reading)
     assert not [name for name in held if str(token_file) in name]
+    api.expect(list=1)
 
 
 def test_a_dead_earlier_mount_is_cleared(api, mount, new_mount):
@@ -449,6 +463,7 @@ def test_a_closed_terminal_unmounts_a_foreground_mount(api, folder, token_file, 
     os.close(terminal)
     assert wait_for_exit(pid, 10 * SLOWER) is not None
     assert mounted_at(folder) is None
+    api.expect(list=1)
 
 
 # ---- status and refresh ----
@@ -541,6 +556,7 @@ def test_the_helper_form(api, folder, token_file, helper, work):
     daemon = pid_of(folder)
     unmount(folder)
     assert end_of(daemon) == 0
+    api.expect(list=1)
 
 
 def test_the_helper_form_without_a_source(api, folder, token_file, helper, work):
@@ -551,6 +567,7 @@ def test_the_helper_form_without_a_source(api, folder, token_file, helper, work)
     daemon = pid_of(folder)
     unmount(folder)
     assert end_of(daemon) == 0
+    api.expect(list=1)
 
 
 def test_the_helpers_fake_mounts_nothing(api, folder, token_file, helper, work):
@@ -558,6 +575,7 @@ def test_the_helpers_fake_mounts_nothing(api, folder, token_file, helper, work):
                env=environment(work), timeout=20)
     assert done.returncode == 0
     assert mounted_at(folder) is None
+    api.expect()
 
 
 # ---- words for people ----
