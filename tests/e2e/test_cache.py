@@ -313,6 +313,18 @@ def test_many_readers_of_a_cold_list_cost_one_chain(account, mount):
     api.expect(list=3)
 
 
+def test_many_readers_of_an_old_record_cost_one_request(account, mount):
+    api = account(**LONG_LIST)
+    name, record = max(api.directories().items())
+    mnt = mount(api, ttl=int(2 * SLOWER))
+    mnt.config(name)
+    let_pass(2.2 * SLOWER)
+    api.fault(kind="delay", delay_ms=400, path=RECORD)
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(lambda _: mnt.config(name), range(40))) == {record.config}
+    api.expect(list=3, record=1)
+
+
 # ---- versions ----
 
 def test_an_open_file_keeps_its_version(api, mount):

@@ -10,7 +10,7 @@ import stat
 import pytest
 from account import DEPENDENCIES, LIST, TOKEN, stack, stack_id
 from expected import MTIME_SPREAD_S, all_configs
-from mount import output_of
+from mount import output_of, run
 
 RAW = """{"_id":"%s","zebra":9007199254740993,"name":"raw","apple":1.10,"big":1E400,"minus":-0,
   "escapes":"\\u00e9 \\/ \\u0041 \\ud83d\\ude00 \\t","empty":{},"none":[ ],"nested":{"b":[1,{"a":[]}],"a":null},
@@ -213,6 +213,34 @@ def test_owner_and_mask_can_be_chosen(account, mount):
     assert modes == {"/": "0o755", name: "0o755", "config.json": "0o644",
                      "systemToken": "0o400", "dependencies": "0o400"}
     api.expect(list=1, token=1, dependencies=1)
+
+
+NOBODY = 65534
+
+
+def as_nobody(*command):
+    return run(["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *command])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_other_users_may_look_in_when_they_are_allowed_to(account, mount, work):
+    api = account(stacks=3)
+    name, record = next((n, r) for n, r in api.directories().items() if r.type == "server")
+    if as_nobody("ls", work).returncode:
+        pytest.skip("the tests' own folder is closed to others")
+    closed = mount(api, umask="022")
+    shut = mount(api, allow_other=True)
+    opened = mount(api, allow_other=True, umask="022")
+    for mnt in closed, shut:
+        assert "Permission denied" in as_nobody("ls", mnt.path).stderr
+        assert "Permission denied" in as_nobody("cat", mnt / name / "config.json").stderr
+    assert as_nobody("cat", opened / name / "config.json").stdout.encode() == record.config
+    opened.read(name, "systemToken")
+    for secret in (name, "systemToken"), (name, "dependencies"), (".stacksfs", "errors"):
+        assert "Permission denied" in as_nobody("cat", opened.path.joinpath(*secret)).stderr
+    assert "Permission denied" in as_nobody("touch", opened / name / "config.json").stderr
+    # Whether others may read is known once its attributes are.
+    api.expect(list=3, token=1, dependencies=1)
 
 
 def test_extended_attributes(account, mount):

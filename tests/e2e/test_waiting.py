@@ -48,9 +48,9 @@ print "alarms $alarms\n";
 """
 
 
-def start(*command):
+def start(*command, cwd=None):
     return subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd)
 
 
 def ends_within(process, seconds):
@@ -62,8 +62,8 @@ def ends_within(process, seconds):
 
 
 @contextlib.contextmanager
-def running(*command):
-    process = start(*command)
+def running(*command, cwd=None):
+    process = start(*command, cwd=cwd)
     try:
         yield process
     finally:
@@ -142,6 +142,25 @@ def test_a_signal_ends_a_reader_of_a_hanging_list(account, mount):
         api.wait(path=LIST, count=2, timeout=10)
         reader.send_signal(signal.SIGINT)
         assert ends_within(reader, 2), "the reader cannot be ended"
+    api.expect(list=2)
+
+
+@pytest.mark.parametrize("command", [
+    ["cat", "one/config.json"], ["stat", "one"], ["ls", "."], ["ls", "one"],
+    ["ls", ".stacksfs/by-id"], ["bash", "-c", "echo > .stacksfs/refresh"],
+], ids=lambda command: command[-1])
+def test_a_signal_ends_who_waits_for_a_renewal(api, mount, command):
+    """What is known and old is waited for in other calls than what is not known yet."""
+    mnt = mount(api, ttl=1, stale=0)
+    for path in ("one/config.json", "one", ".", ".stacksfs/by-id", ".stacksfs/refresh"):
+        os.stat(mnt / path)
+    mnt.names(), mnt.names("one"), mnt.names(".stacksfs", "by-id")
+    time.sleep(1.2)
+    api.fault(kind="hang", path=LIST)
+    with running(*command, cwd=mnt.path) as reader:
+        api.wait(path=LIST, count=2, timeout=10)
+        reader.send_signal(signal.SIGINT)
+        assert ends_within(reader, 2), "it cannot be ended"
     api.expect(list=2)
 
 
@@ -292,6 +311,18 @@ def test_many_slow_tokens_are_asked_for_together(account, mount):
     assert [reader.communicate()[0] for reader in readers] == wanted
     assert time.monotonic() - began < 0.5 * len(tokens) / 2 * SLOWER
     api.expect(list=1, token=len(tokens))
+
+
+def test_connections_are_kept(account, mount):
+    """Over HTTP/1.1, too: a connection for each request would be most of its cost."""
+    api = account(stacks=30)
+    names = [name for name, record in api.directories().items() if record.type == "server"]
+    mnt = mount(api)
+    api.clear_log()
+    for name in names:
+        mnt.read(name, "systemToken")
+    assert len({entry["connection"] for entry in api.log()}) <= 2
+    api.expect(token=len(names))
 
 
 @pytest.mark.any_requests("the hung request may be tried again")
