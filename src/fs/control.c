@@ -106,10 +106,11 @@ static void put_http(struct text *t, const struct http_stats *s)
 	text_put(t,
 	    "  \"http\": {\n    \"calls\": %llu,\n    \"tries\": %llu,\n    \"retries\": %llu,\n"
 	    "    \"failures\": %llu,\n    \"running\": %u,\n    \"queued\": %u,\n"
+	    "    \"rate_per_s\": %u,\n"
 	    "    \"received_bytes\": %llu,\n",
 	    (unsigned long long)s->calls, (unsigned long long)s->tries,
 	    (unsigned long long)s->retries, (unsigned long long)s->failures, s->running, s->queued,
-	    (unsigned long long)s->received_bytes);
+	    s->rate_per_s, (unsigned long long)s->received_bytes);
 	text_put(t, "    \"latency_ms\": {\"p50\": %u, \"p90\": %u, \"p99\": %u}\n  },\n",
 	    s->latency_p50_ms, s->latency_p90_ms, s->latency_p99_ms);
 }

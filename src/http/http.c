@@ -165,6 +165,7 @@ void http_get_stats(struct http *h, struct http_stats *ret)
 
 	pthread_mutex_lock(&h->lock);
 	*ret = h->stats;
+	ret->rate_per_s = h->rate.per_s; /* set once, by http_new */
 	ret->queued = h->n_calls > ret->running ? h->n_calls - ret->running : 0;
 	struct latency latency = h->latency;
 	pthread_mutex_unlock(&h->lock);

@@ -105,6 +105,7 @@ struct http_stats {
 	uint64_t failures;        /* calls that ended with an error, but for -ECANCELED, or
 				   * with a 408, 429 or 5xx */
 	unsigned running, queued; /* tries; calls that wait for one */
+	unsigned rate_per_s;      /* http_options.rate_per_s */
 	uint64_t received_bytes;
 	unsigned latency_p50_ms, latency_p90_ms, latency_p99_ms; /* of recent tries */
 };

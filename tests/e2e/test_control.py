@@ -20,6 +20,8 @@ PARTS = {
     "stacks": {"total", "server", "lambda", "other"},
     "cache": {"hits", "misses", "stale"},
     "requests": {"list", "record", "token", "dependencies"},
+    "http": {"calls", "tries", "retries", "failures", "running", "queued", "rate_per_s",
+             "received_bytes", "latency_ms"},
     "scratch": {"bytes", "limit"},
 }
 ERROR_MEMBERS = {"time", "path", "op", "errno", "status", "code", "message", "field", "request"}
@@ -36,7 +38,7 @@ def api(account):
 def test_status_has_its_members(account, mount):
     api = account(stacks=20)
     types = [record.type for record in api.records()]
-    mnt = mount(api, ttl=77)
+    mnt = mount(api, ttl=77, rate=55)
     output_of("cat */config.json", cwd=mnt.path)
     status = mnt.status()
     assert {name: isinstance(status.get(name), kind) for name, kind in MEMBERS.items()} == {
@@ -53,6 +55,8 @@ def test_status_has_its_members(account, mount):
     assert status["stacks"] == {"total": 20, "server": types.count("server"),
                                 "lambda": types.count("lambda"), "other": 0}
     assert status["requests"]["list"] == {"200": 1}
+    assert status["http"]["rate_per_s"] == 55
+    assert set(status["http"]["latency_ms"]) == {"p50", "p90", "p99"}
     assert status["errors"] == 0
     api.expect(list=1)
 
