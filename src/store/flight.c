@@ -7,9 +7,9 @@
 
 #include "store/private.h"
 
-void flight_init(struct flight *f, struct store *store, unsigned answers)
+void flight_init(struct flight *f, struct store *store, unsigned answers, enum quiet quiet)
 {
-	*f = (struct flight){ .store = store, .answers = answers };
+	*f = (struct flight){ .store = store, .answers = answers, .quiet = quiet };
 	f->waiters.prev = f->waiters.next = &f->waiters;
 }
 
@@ -80,7 +80,7 @@ static void patience_over(struct timer *timer)
 	struct flight *f = CONTAINER_OF(timer, struct flight, patience);
 	struct store_wait strict = { .prev = &strict, .next = &strict };
 
-	f->store->quiet_until_ms = clock_now_ms(f->store->clock) + STALE_QUIET_MS;
+	f->store->quiet_until_ms[f->quiet] = clock_now_ms(f->store->clock) + STALE_QUIET_MS;
 	for (struct store_wait *w = f->waiters.next, *next; w != &f->waiters; w = next) {
 		next = w->next;
 		if (!w->strict)

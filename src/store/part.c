@@ -25,7 +25,10 @@ static struct part *part_make(struct stack *stack, enum store_part which)
 		return NULL;
 	part->stack = stack;
 	part->which = which;
-	flight_init(&part->flight, e->store, which == STORE_TOKEN ? NEED_TOKEN : NEED_DEPENDENCIES);
+	if (which == STORE_TOKEN)
+		flight_init(&part->flight, e->store, NEED_TOKEN, QUIET_TOKEN);
+	else
+		flight_init(&part->flight, e->store, NEED_DEPENDENCIES, QUIET_DEPENDENCIES);
 	e->parts[which] = part;
 	return part;
 }
@@ -106,9 +109,9 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 		part->refreshes = part->asked_refreshes;
 
 	if (!error || absent)
-		store_note_success(store);
+		store_note_success(store, part->flight.quiet);
 	else
-		store_note_failure(store, error);
+		store_note_failure(store, part->flight.quiet, error);
 	flight_end(&part->flight, absent ? NULL : error, part_may_be_stale(store, part));
 	stack_unref(part->stack);
 	monitor_leave(store->monitor);
@@ -173,13 +176,14 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 	if (age == AGE_OLD && part->flight.running && part->flight.in_time &&
 	    !precedes_refresh(store, part))
 		age = AGE_FRESH;
-	if (age == AGE_OLD && stale && store_quiet(store)) {
+	bool quiet = store_quiet(store, part->flight.quiet);
+	if (age == AGE_OLD && stale && quiet) {
 		store->stale++;
 		return STORE_READY;
 	}
 	if (age != AGE_OLD)
 		store->hits++;
-	if (age == AGE_FRESH || (age == AGE_RENEW && (part->flight.running || store_quiet(store))))
+	if (age == AGE_FRESH || (age == AGE_RENEW && (part->flight.running || quiet)))
 		return STORE_READY;
 
 	int r = part->flight.running ? 0 : part_begin(store, part, age == AGE_RENEW);

@@ -23,9 +23,15 @@ enum need {
 	NEED_REFRESH = 16,
 };
 
+/* What is not asked again for a while after it has failed, and shown old.  An
+ * endpoint that fails must not keep the others' answers from being renewed; who
+ * cannot be reached, or fails to list, silences all. */
+enum quiet { QUIET_ALL, QUIET_RECORD, QUIET_TOKEN, QUIET_DEPENDENCIES, N_QUIET };
+
 /* One request that any number of waiters share (single flight). */
 struct flight {
 	struct store *store;
+	enum quiet quiet; /* what its failure silences */
 	struct store_wait waiters; /* ring */
 	struct timer patience;
 	bool running;
@@ -104,7 +110,7 @@ struct store {
 	const struct stack *single;  /* the last record asked by id; only compared, never followed */
 	uint64_t single_ms;
 
-	uint64_t quiet_until_ms;     /* until then old answers are shown without asking */
+	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
 	enum store_state state;
 	uint64_t state_since_ms;
 	struct api_error last_error;
@@ -117,7 +123,7 @@ enum age { AGE_FRESH, AGE_RENEW, AGE_OLD };
 /* flight.c */
 bool wait_ring_empty(const struct store_wait *ring);
 void wait_ring_add(struct store_wait *ring, struct store_wait *w);
-void flight_init(struct flight *f, struct store *store, unsigned answers);
+void flight_init(struct flight *f, struct store *store, unsigned answers, enum quiet quiet);
 void flight_begin(struct flight *f, bool in_time);
 void flight_end(struct flight *f, const struct api_error *error, bool may_be_stale);
 /* The answer was overtaken by a change of ours: who waits asks again. */
@@ -130,12 +136,12 @@ uint64_t store_ttl_ms(const struct store *store);
 enum age store_age(const struct store *store, uint64_t began_ms);
 bool store_may_be_stale(const struct store *store, uint64_t began_ms);
 bool store_error_allows_stale(const struct api_error *error);
-bool store_quiet(const struct store *store);
+bool store_quiet(const struct store *store, enum quiet quiet);
 /* Whether a 404 is what it says.  If not, *error is replaced. */
 bool store_believes_404(struct store *store, const struct api_meta *meta,
 			const struct api_error **error);
-void store_note_success(struct store *store);
-void store_note_failure(struct store *store, const struct api_error *error);
+void store_note_success(struct store *store, enum quiet quiet);
+void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error);
 int store_fail(struct store *store, struct store_wait *w, int err);
 
 /* records.c */

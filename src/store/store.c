@@ -28,7 +28,7 @@ int store_new(const struct store_options *options, struct store **ret)
 	s->ttl_ms = options->ttl_ms;
 	s->stale_ms = options->stale_ms;
 	s->state_since_ms = clock_now_ms(s->clock);
-	flight_init(&s->list_flight, s, NEED_LIST | NEED_RECORD | NEED_REFRESH);
+	flight_init(&s->list_flight, s, NEED_LIST | NEED_RECORD | NEED_REFRESH, QUIET_ALL);
 	s->next_list.prev = s->next_list.next = &s->next_list;
 	*ret = s;
 	return 0;
@@ -125,9 +125,11 @@ bool store_error_allows_stale(const struct api_error *error)
 	       error->err != -EACCES;
 }
 
-bool store_quiet(const struct store *store)
+bool store_quiet(const struct store *store, enum quiet quiet)
 {
-	return clock_now_ms(store->clock) < store->quiet_until_ms;
+	uint64_t now = clock_now_ms(store->clock);
+
+	return now < store->quiet_until_ms[QUIET_ALL] || now < store->quiet_until_ms[quiet];
 }
 
 /* Only with the token that the list was had by: another account has none of our
@@ -151,13 +153,21 @@ static void set_state(struct store *store, enum store_state state)
 	store->state_since_ms = clock_now_ms(store->clock);
 }
 
-void store_note_success(struct store *store)
+/* Whatever was asked for.  Any other failure may be the one endpoint's. */
+static bool is_unreachable(const struct api_error *error)
 {
-	store->quiet_until_ms = 0;
+	return error->err == -EHOSTUNREACH || error->err == -ENETUNREACH ||
+	       error->err == -ECONNREFUSED || error->err == -EPROTO;
+}
+
+void store_note_success(struct store *store, enum quiet quiet)
+{
+	store->quiet_until_ms[QUIET_ALL] = 0;
+	store->quiet_until_ms[quiet] = 0;
 	set_state(store, STORE_STATE_OK);
 }
 
-void store_note_failure(struct store *store, const struct api_error *error)
+void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error)
 {
 	uint64_t now = clock_now_ms(store->clock);
 	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list;
@@ -166,7 +176,7 @@ void store_note_failure(struct store *store, const struct api_error *error)
 	store->last_error_ms = now;
 	set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
 	if (stale)
-		store->quiet_until_ms =
+		store->quiet_until_ms[is_unreachable(error) ? QUIET_ALL : quiet] =
 			now + (store->ttl_ms < STALE_QUIET_MS ? store->ttl_ms : STALE_QUIET_MS);
 }
 
@@ -187,7 +197,7 @@ static bool usable_old(struct store *store, const struct flight *f, uint64_t beg
 {
 	if (f && f->running && f->in_time)
 		return true;
-	if (!store_quiet(store) || !store_may_be_stale(store, began_ms))
+	if (!store_quiet(store, f->quiet) || !store_may_be_stale(store, began_ms))
 		return false;
 	store->stale++;
 	return true;
@@ -222,7 +232,7 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 		return hit(store);
 	if (age == AGE_OLD && usable_old(store, f, began_ms))
 		return STORE_READY;
-	if (age == AGE_RENEW && (f->running || store_quiet(store)))
+	if (age == AGE_RENEW && (f->running || store_quiet(store, QUIET_ALL)))
 		return hit(store);
 	if (!f->running) {
 		r = list_begin(store, age == AGE_RENEW,
@@ -245,12 +255,12 @@ int store_need_list(struct store *store, struct store_wait *w)
 }
 
 /* A record in a list of one page, or the second one within a second, is
- * cheapest had by the list. */
+ * cheapest had by the list; and when asking for one has just failed, surest. */
 static bool prefer_list(struct store *store, const struct stack *stack)
 {
 	uint64_t now = clock_now_ms(store->clock);
 
-	if (!store->list || store->list->n_pages <= 1)
+	if (!store->list || store->list->n_pages <= 1 || store_quiet(store, QUIET_RECORD))
 		return true;
 	if (store->single && store->single != stack && now - store->single_ms < SINGLE_WINDOW_MS)
 		return true;
@@ -283,9 +293,9 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 		error = &store_no_memory;
 
 	if (!error || gone)
-		store_note_success(store);
+		store_note_success(store, QUIET_RECORD);
 	else
-		store_note_failure(store, error);
+		store_note_failure(store, QUIET_RECORD, error);
 	if (gone && !e->stack.gone)
 		records_remove(store, &e->stack);
 	flight_end(e->flight, gone ? NULL : error, store_may_be_stale(store, e->began_ms));
@@ -299,7 +309,7 @@ static int record_begin(struct store *store, struct entry *e, bool in_time)
 		e->flight = malloc(sizeof(*e->flight));
 		if (!e->flight)
 			return -ENOMEM;
-		flight_init(e->flight, store, NEED_RECORD);
+		flight_init(e->flight, store, NEED_RECORD, QUIET_RECORD);
 	}
 	int r = api_get(store->api, in_time ? HTTP_CLASS_READAHEAD : HTTP_CLASS_USER, &e->stack.id,
 			e->etag, record_done, e);
@@ -337,7 +347,7 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 	if (age == AGE_OLD &&
 	    usable_old(store, unknown ? NULL : &store->list_flight, e->began_ms))
 		return STORE_READY;
-	if (age == AGE_RENEW && (store->list_flight.running || store_quiet(store)))
+	if (age == AGE_RENEW && (store->list_flight.running || store_quiet(store, QUIET_ALL)))
 		return hit(store);
 	if (!unknown && prefer_list(store, stack))
 		return need_list_since(store, w, e->began_ms);

@@ -509,6 +509,94 @@ static void test_patience_ends_after_three_seconds(void **state)
 	fake_account_done(&a);
 }
 
+static int need_dependencies(unsigned id, struct waiter *w)
+{
+	monitor_enter(a.monitor);
+	int r = store_need_part(a.store, stack_of(id), STORE_DEPENDENCIES, &w->wait);
+	monitor_leave(a.monitor);
+	return r;
+}
+
+/* As fake_account_fail, but without what passes afterwards. */
+static void fail_at_last(int status)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (i > 0)
+			fake_account_advance(&a, 5000);
+		fake_account_answer(&a, fake_account_tries(&a) - 1, status, "");
+	}
+}
+
+/* One endpoint that always fails, looked at all the time, must not keep what the
+ * others have from being renewed. */
+static void test_a_failing_endpoint_silences_only_itself(void **state)
+{
+	struct waiter w = waiter(), d = waiter(), t = waiter(), v = waiter(), u = waiter();
+
+	list_two();
+	assert_int_equal(need_dependencies(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{}");
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 2, 200, "{\"systemToken\":\"abc\"}");
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_dependencies(1, &d), STORE_WAIT);
+	fail_at_last(500);
+	assert_int_equal(d.woken, 1);
+	size_t tries = fake_account_tries(&a);
+	d = waiter();
+	assert_int_equal(need_dependencies(1, &d), STORE_READY); /* old, and quiet */
+	assert_int_equal(fake_account_tries(&a), tries);
+	assert_int_equal(need_list(&v), STORE_WAIT);
+	assert_int_equal(need_token(1, &t), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), tries + 2);
+
+	/* Nor does their success make it heard again. */
+	fake_account_answer(&a, tries, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", "")));
+	assert_int_equal(v.woken, 1);
+	assert_int_equal(need_dependencies(1, &u), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), tries + 2);
+	fake_account_done(&a);
+}
+
+/* A record's own GET that fails leaves the list to ask. */
+static void test_a_failing_record_is_had_by_the_list(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two_pages();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_record(2, &w), STORE_WAIT);
+	fail_at_last(500);
+	assert_int_equal(w.woken, 1);
+	size_t tries = fake_account_tries(&a);
+	fake_account_advance(&a, 2000);
+	assert_int_equal(need_record(2, &v), STORE_WAIT);
+	assert_int_equal(fake_account_tries(&a), tries + 1);
+	assert_string_equal(fake_account_target(&a, tries), "/v1/stacks");
+	fake_account_done(&a);
+}
+
+/* But when the list fails only the first one waits. */
+static void test_a_failing_api_silences_all(void **state)
+{
+	struct waiter w = waiter(), t = waiter(), d = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	fake_account_advance(&a, TTL);
+	w = waiter();
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fail_at_last(503);
+	assert_int_equal(w.woken, 1);
+	size_t tries = fake_account_tries(&a);
+	assert_int_equal(need_token(1, &t), STORE_READY);
+	assert_int_equal(fake_account_tries(&a), tries);
+	assert_int_equal(need_dependencies(1, &d), STORE_WAIT); /* nothing is known of them */
+	fake_account_done(&a);
+}
+
 static void test_nothing_old_after_401_or_too_long(void **state)
 {
 	struct waiter w = waiter(), v = waiter();
@@ -692,6 +780,9 @@ int main(void)
 		TEST(test_changed_token_is_told),
 		TEST(test_old_is_shown_when_the_api_fails),
 		TEST(test_patience_ends_after_three_seconds),
+		TEST(test_a_failing_endpoint_silences_only_itself),
+		TEST(test_a_failing_record_is_had_by_the_list),
+		TEST(test_a_failing_api_silences_all),
 		TEST(test_nothing_old_after_401_or_too_long),
 		TEST(test_refresh_wants_a_list_that_begins_after_it),
 		TEST(test_refresh_within_a_millisecond),
