@@ -137,9 +137,6 @@ enum age store_age(const struct store *store, uint64_t began_ms);
 bool store_may_be_stale(const struct store *store, uint64_t began_ms);
 bool store_error_allows_stale(const struct api_error *error);
 bool store_quiet(const struct store *store, enum quiet quiet);
-/* Whether a 404 is what it says.  If not, *error is replaced. */
-bool store_believes_404(struct store *store, const struct api_meta *meta,
-			const struct api_error **error);
 void store_note_success(struct store *store, enum quiet quiet);
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error);
 int store_fail(struct store *store, struct store_wait *w, int err);

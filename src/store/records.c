@@ -184,7 +184,7 @@ int store_take_answer(struct store *store, struct record *record, const struct a
 	int r = records_take(store, record, meta->began_ms, meta->etag, NULL);
 
 	if (r == 0)
-		store_note_success(store);
+		store_note_success(store, QUIET_RECORD);
 	return r;
 }
 
@@ -194,7 +194,7 @@ int store_take_change(struct store *store, struct record *record, const char *et
 	uint64_t now = clock_now_ms(store->clock);
 	struct stack *stack = store_find(store, &record->id);
 
-	store_note_success(store);
+	store_note_success(store, QUIET_RECORD);
 	if (stack)
 		entry_of(stack)->changed_ms = 0;
 	drop_grave(store, find_grave(store, &record->id));

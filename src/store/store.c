@@ -132,8 +132,7 @@ bool store_quiet(const struct store *store, enum quiet quiet)
 	return now < store->quiet_until_ms[QUIET_ALL] || now < store->quiet_until_ms[quiet];
 }
 
-/* Only with the token that the list was had by: another account has none of our
- * stacks.  After a change of the token a list tells which account it is. */
+/* After a change of the token only a list tells which account it is. */
 bool store_believes_404(struct store *store, const struct api_meta *meta,
 			const struct api_error **error)
 {
@@ -191,13 +190,14 @@ int store_fail(struct store *store, struct store_wait *w, int err)
 
 /* ---- needs ---- */
 
-/* What is there may be used now, although it is old.  f: what may be renewing it,
- * or NULL. */
+/* What is there may be used now, although it is old.  f: what may be renewing it;
+ * NULL: nothing of a record. */
 static bool usable_old(struct store *store, const struct flight *f, uint64_t began_ms)
 {
 	if (f && f->running && f->in_time)
 		return true;
-	if (!store_quiet(store, f->quiet) || !store_may_be_stale(store, began_ms))
+	if (!store_quiet(store, f ? f->quiet : QUIET_RECORD) ||
+	    !store_may_be_stale(store, began_ms))
 		return false;
 	store->stale++;
 	return true;

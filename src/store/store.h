@@ -133,6 +133,10 @@ NODISCARD int store_take_answer(struct store *store, struct record *record,
  * new.  -ENOMEM. */
 NODISCARD int store_take_change(struct store *store, struct record *record, const char *etag,
 				struct stack **ret);
+/* Whether a 404 is what it says, and not the word of another account, whose token
+ * has come in place of ours: then *error is replaced by that (-EACCES). */
+bool store_believes_404(struct store *store, const struct api_meta *meta,
+			const struct api_error **error);
 /* It was deleted, or its own GET has just said 404. */
 void store_take_gone(struct store *store, struct stack *stack);
 /* A part is another one now (its token was rotated): what was known of it is
