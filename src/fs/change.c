@@ -113,6 +113,19 @@ void change_ended(void *arg, const struct change_result *result)
 	change_over(c);
 }
 
+/* err 0: a warning. */
+void note_log(const char *call, const char *path, int err, const struct api_error *why)
+{
+	char request[40] = "";
+
+	if (why->call_no)
+		snprintf(request, sizeof(request), " (request %llu)",
+			 (unsigned long long)why->call_no);
+	log_warning("%s %s: %s%s%s%s%s%s%s", call, path, err ? strerrorname_np(-err) : "",
+		    err ? ": " : "", why->message, why->code[0] ? " [" : "", why->code,
+		    why->code[0] ? "]" : "", request);
+}
+
 void note_error(struct fs *fs, const struct dir *dir, const char *file, const char *call,
 		const struct api_error *why, const char *would_send)
 {
@@ -120,8 +133,7 @@ void note_error(struct fs *fs, const struct dir *dir, const char *file, const ch
 
 	snprintf(path, sizeof(path), "/%s%s%s", dir->name, *file ? "/" : "", file);
 	journal_add(fs->journal, path, call, why->err, why, would_send);
-	log_warning("%s %s: %s%s%s", call, path, why->err ? strerrorname_np(-why->err) : "",
-		    why->err ? ": " : "", why->message);
+	note_log(call, path, why->err, why);
 }
 
 void note_no_memory(struct fs *fs, const struct dir *dir)

@@ -94,9 +94,7 @@ static void fail(struct fs *fs, struct fs_op *op, int err, const struct api_erro
 		fs_lookup_failed(fs, op, err);
 	path_of(fs, op, path, sizeof(path));
 	journal_add(fs->journal, path, calls[op->call].name, err, cause, NULL);
-	log_warning("%s %s: %s: %s%s%s%s (request %llu)", calls[op->call].name, path,
-		    strerrorname_np(-err), cause->message, cause->code[0] ? " [" : "", cause->code,
-		    cause->code[0] ? "]" : "", (unsigned long long)cause->call_no);
+	note_log(calls[op->call].name, path, err, cause);
 	finish(fs, op, err);
 }
 

@@ -128,6 +128,8 @@ void change_leave(struct fs_op *op);
 /* For a change that is its op's alone and needs no more than that. */
 change_done_fn change_ended;
 void note_no_memory(struct fs *fs, const struct dir *dir);
+/* The line in the log for a failed operation. */
+void note_log(const char *call, const char *path, int err, const struct api_error *why);
 /* A line in errors that no op's failure makes. */
 void note_error(struct fs *fs, const struct dir *dir, const char *file, const char *call,
 		const struct api_error *why, const char *would_send);
@@ -171,6 +173,8 @@ void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
 /* A text was saved: by that draft (may be NULL), or that very text. */
 void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 		    const struct draft *by);
+/* Nothing refused is left there: somebody has removed it. */
+void refuse_forget(struct dir *dir);
 /* It goes to lost only. */
 void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *text);
 

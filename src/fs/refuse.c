@@ -91,13 +91,20 @@ void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 
 	if (!work)
 		return;
-	free(work->error);
-	work->error = NULL;
-	if (!node || !node->content || node->kind != NODE_SCRATCH)
+	if (node && node->kind == NODE_SCRATCH) {
+		if ((!by || work->refused_by != by) && !same_bytes(node->content, text))
+			return; /* another text was saved: that one still waits */
+		tree_unlink(fs->tree, node);
+		fs_drop_listing(fs, dir);
+	}
+	refuse_forget(dir);
+}
+
+void refuse_forget(struct dir *dir)
+{
+	if (!dir->work)
 		return;
-	if ((!by || work->refused_by != by) && !same_bytes(node->content, text))
-		return;
-	work->refused_by = NULL;
-	tree_unlink(fs->tree, node);
-	fs_drop_listing(fs, dir);
+	free(dir->work->error);
+	dir->work->error = NULL;
+	dir->work->refused_by = NULL;
 }

@@ -129,6 +129,8 @@ int fs_step_unlink(struct fs *fs, struct fs_op *op)
 	if (node) {
 		if (node->kind == NODE_SINK && dir->work)
 			dir->work->created[kind_by_name(op->name) - NODE_CONFIG] = false;
+		if (strcmp(op->name, REFUSED_NAME) == 0)
+			refuse_forget(dir);
 		tree_unlink(fs->tree, node);
 		return 0;
 	}
