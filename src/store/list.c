@@ -19,6 +19,7 @@
 struct verify {
 	struct store *store;
 	struct api_list *list;
+	uint64_t asked;             /* store->changes when they were asked */
 	unsigned pending;
 	bool alive;                 /* one answered 200 */
 	struct stack_id alive_id;
@@ -84,8 +85,8 @@ static int take_page(struct store *store, struct api_list *list, size_t page,
 
 	for (size_t i = list->pages[page].first; i < end; i++) {
 		struct stack *new = NULL;
-		int r = records_take(store, list->records[i], list->pages[page].began_ms, NULL,
-				     &new);
+		int r = records_take(store, list->records[i], list->pages[page].began_ms,
+				     store->list_flight.asked, NULL, &new);
 		if (r < 0)
 			return r;
 		if (new)
@@ -123,7 +124,7 @@ static int take_records(struct store *store, struct api_list *list)
 static void list_taken(struct store *store, struct api_list *list)
 {
 	remove_missing(store, list->began_ms);
-	records_drop_graves(store, list->began_ms);
+	records_drop_graves(store, store->list_flight.asked);
 	int r = take_records(store, list);
 	if (r < 0) {
 		list_failed(store, &store_no_memory);
@@ -191,7 +192,8 @@ static void verify_done(void *arg, const struct api_error *error, struct record 
 		v->alive = true;
 		if (record) {
 			v->alive_id = record->id;
-			int r = records_take(store, record, meta->began_ms, meta->etag, NULL);
+			int r = records_take(store, record, meta->began_ms, v->asked, meta->etag,
+					     NULL);
 			if (r < 0)
 				error = &store_no_memory;
 		}
@@ -250,6 +252,7 @@ static void verify_begin(struct store *store, struct api_list *list, struct stac
 	}
 	v->store = store;
 	v->list = api_list_ref(list);
+	v->asked = store->changes;
 	v->pending = 1; /* held until all are asked */
 	store->verify = v;
 	for (size_t i = 0; i < n && i < MAX_VERIFY; i++) {

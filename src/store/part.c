@@ -94,7 +94,7 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 	monitor_enter(store->monitor);
 	bool absent = error && error->status == 404 && store_believes_404(store, meta, &error);
 
-	if (part->changed_ms && meta->began_ms <= part->changed_ms) {
+	if (part->flight.asked < part->change) {
 		blob_unref(blob);
 		flight_end_overtaken(&part->flight);
 		stack_unref(part->stack);
@@ -201,7 +201,7 @@ void store_drop_part(struct store *store, struct stack *stack, enum store_part w
 	if (!part)
 		return; /* never asked for, then */
 	part->known = false;
-	part->changed_ms = clock_now_ms(store->clock);
+	part->change = ++store->changes;
 	blob_unref(part->blob);
 	part->blob = NULL;
 	free(part->etag);

@@ -124,18 +124,18 @@ static void drop_grave(struct store *store, struct grave *grave)
 	free(grave);
 }
 
-void records_drop_graves(struct store *store, uint64_t before_ms)
+void records_drop_graves(struct store *store, uint64_t changes)
 {
 	struct grave *grave, *next;
 
 	HASH_ITER(hh, store->graves, grave, next) {
-		if (grave->changed_ms < before_ms)
+		if (grave->change <= changes)
 			drop_grave(store, grave);
 	}
 }
 
-int records_take(struct store *store, struct record *record, uint64_t began_ms, const char *etag,
-		 struct stack **ret_new)
+int records_take(struct store *store, struct record *record, uint64_t began_ms, uint64_t asked,
+		 const char *etag, struct stack **ret_new)
 {
 	struct stack *stack = store_find(store, &record->id);
 	bool added = !stack;
@@ -143,7 +143,7 @@ int records_take(struct store *store, struct record *record, uint64_t began_ms, 
 	if (added) {
 		struct grave *grave = find_grave(store, &record->id);
 
-		if (grave && began_ms <= grave->changed_ms)
+		if (grave && asked < grave->change)
 			return 0;
 		drop_grave(store, grave);
 		stack = records_add(store, record);
@@ -151,9 +151,10 @@ int records_take(struct store *store, struct record *record, uint64_t began_ms, 
 			return -ENOMEM;
 	}
 	struct entry *e = entry_of(stack);
-	if (began_ms < e->began_ms || (e->changed_ms && began_ms <= e->changed_ms))
+	if (began_ms < e->began_ms || asked < e->change)
 		return 0; /* overtaken by a newer answer, or by a change of ours */
 	e->began_ms = began_ms;
+	e->unknown = false;
 	replace_etag(e, etag);
 
 	if (added && ret_new)
@@ -179,9 +180,15 @@ void records_remove(struct store *store, struct stack *stack)
 
 /* ---- what others have asked for, or changed ---- */
 
-int store_take_answer(struct store *store, struct record *record, const struct api_meta *meta)
+uint64_t store_changes(const struct store *store)
 {
-	int r = records_take(store, record, meta->began_ms, meta->etag, NULL);
+	return store->changes;
+}
+
+int store_take_answer(struct store *store, struct record *record, const struct api_meta *meta,
+		      uint64_t changes)
+{
+	int r = records_take(store, record, meta->began_ms, changes, meta->etag, NULL);
 
 	if (r == 0)
 		store_note_success(store, QUIET_RECORD);
@@ -192,17 +199,14 @@ int store_take_change(struct store *store, struct record *record, const char *et
 		      struct stack **ret)
 {
 	uint64_t now = clock_now_ms(store->clock);
-	struct stack *stack = store_find(store, &record->id);
 
 	store_note_success(store, QUIET_RECORD);
-	if (stack)
-		entry_of(stack)->changed_ms = 0;
 	drop_grave(store, find_grave(store, &record->id));
-	int r = records_take(store, record, now, etag, NULL);
+	int r = records_take(store, record, now, UINT64_MAX, etag, NULL);
 	if (r < 0)
 		return r;
 	*ret = store_find(store, &record->id);
-	entry_of(*ret)->changed_ms = now;
+	entry_of(*ret)->change = ++store->changes;
 	return 0;
 }
 
@@ -215,7 +219,7 @@ void store_take_gone(struct store *store, struct stack *stack)
 	grave = calloc(1, sizeof(*grave));
 	if (grave) {
 		grave->id = stack->id;
-		grave->changed_ms = clock_now_ms(store->clock);
+		grave->change = ++store->changes;
 		HASH_ADD(hh, store->graves, id, sizeof(grave->id), grave);
 		if (!grave->hh.tbl)
 			free(grave);
@@ -229,7 +233,8 @@ void store_expire_record(struct store *store, struct stack *stack)
 	uint64_t now = clock_now_ms(store->clock), ttl = store_ttl_ms(store);
 	uint64_t old = now > ttl ? now - ttl : 0;
 
-	e->changed_ms = now;
+	e->unknown = true;
+	e->change = ++store->changes;
 	if (e->began_ms > old)
 		e->began_ms = old;
 }

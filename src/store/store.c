@@ -279,16 +279,18 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	bool gone = error && error->status == 404 && store_believes_404(store, meta, &error);
 	int r = 0;
 
-	if (!error && e->changed_ms && meta->began_ms <= e->changed_ms) {
+	if (!error && e->flight->asked < e->change) {
 		flight_end_overtaken(e->flight);
 		stack_unref(&e->stack);
 		monitor_leave(store->monitor);
 		return;
 	}
-	if (record)
-		r = records_take(store, record, meta->began_ms, meta->etag, NULL);
-	else if (!error)
-		e->began_ms = meta->began_ms; /* 304 */
+	if (record) {
+		r = records_take(store, record, meta->began_ms, e->flight->asked, meta->etag, NULL);
+	} else if (!error) { /* 304 */
+		e->began_ms = meta->began_ms;
+		e->unknown = false;
+	}
 	if (r < 0)
 		error = &store_no_memory;
 
@@ -329,8 +331,8 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 {
 	struct entry *e = entry_of(stack);
 	enum age age = store_age(store, e->began_ms);
-	/* See store_expire_record.  What is under way may have begun before that. */
-	bool unknown = e->began_ms < e->changed_ms;
+	/* What is under way may have begun before that. */
+	bool unknown = e->unknown;
 
 	if (stack->gone)
 		return store_fail(store, w, -ENOENT);
