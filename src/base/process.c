@@ -2,9 +2,11 @@
 #include "base/process.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -104,4 +106,98 @@ bool process_has_thread(const struct process *process, pid_t tid)
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d", process->pid, tid);
 	return process->pid && tid > 0 && access(path, F_OK) == 0;
+}
+
+/* ---- what it is doing ---- */
+
+#define TRIES_UNTIL_ASLEEP 100
+
+/* Which argument has open(2)'s flags; -1: the call makes a name anyhow. */
+static const struct {
+	long number;
+	int flags_at;
+} making[] = {
+	{ SYS_openat, 2 },
+#ifdef SYS_open
+	{ SYS_open, 1 },
+#endif
+#ifdef SYS_creat
+	{ SYS_creat, -1 },
+#endif
+#ifdef SYS_rename
+	{ SYS_rename, -1 },
+#endif
+#ifdef SYS_renameat
+	{ SYS_renameat, -1 },
+#endif
+	{ SYS_renameat2, -1 },
+#ifdef SYS_link
+	{ SYS_link, -1 },
+#endif
+	{ SYS_linkat, -1 },
+#ifdef SYS_symlink
+	{ SYS_symlink, -1 },
+#endif
+	{ SYS_symlinkat, -1 },
+#ifdef SYS_openat2
+	{ SYS_openat2, -1 }, /* its flags are in the caller's memory */
+#endif
+};
+
+/* The number that begins at s, "0x1f" or "31"; false: there is none. */
+static bool parse_number(const char *s, uint64_t *ret)
+{
+	unsigned base = strncmp(s, "0x", 2) == 0 ? 16 : 10;
+	const char *p = base == 16 ? s + 2 : s;
+	const char *first = p;
+	uint64_t n = 0;
+
+	for (;; p++) {
+		const char *digits = "0123456789abcdef", *at = *p ? strchr(digits, *p) : NULL;
+
+		if (!at || (unsigned)(at - digits) >= base)
+			break;
+		n = n * base + (uint64_t)(at - digits);
+	}
+	*ret = n;
+	return p > first;
+}
+
+static enum process_wants judge_call(const char *call)
+{
+	uint64_t number, flags;
+
+	if (!parse_number(call, &number))
+		return PROCESS_WANTS_UNKNOWN;
+	for (size_t i = 0; i < sizeof(making) / sizeof(making[0]); i++) {
+		const char *p = call;
+
+		if (number != (uint64_t)making[i].number)
+			continue;
+		for (int field = -1; p && field < making[i].flags_at; field++) {
+			p = strchr(p, ' ');
+			p = p ? p + 1 : NULL;
+		}
+		if (making[i].flags_at < 0 || !p || !parse_number(p, &flags))
+			return PROCESS_WANTS_TO_MAKE;
+		return flags & O_CREAT ? PROCESS_WANTS_TO_MAKE : PROCESS_WANTS_TO_USE;
+	}
+	return PROCESS_WANTS_TO_USE;
+}
+
+/* proc(5), /proc/PID/syscall.  It says "running" until the thread, which has just
+ * sent its request, sleeps. */
+enum process_wants process_wants(pid_t tid)
+{
+	char path[64], call[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	for (unsigned i = 0; i < TRIES_UNTIL_ASLEEP; i++) {
+		if (tid <= 0 || !read_file(path, call, sizeof(call)))
+			return PROCESS_WANTS_UNKNOWN;
+		if (strncmp(call, "running", strlen("running")) != 0)
+			return judge_call(call);
+		sched_yield();
+	}
+	return PROCESS_WANTS_UNKNOWN;
 }

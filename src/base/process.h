@@ -27,6 +27,13 @@ void process_of_thread(pid_t tid, struct process *ret);
 bool process_same(const struct process *a, const struct process *b);
 /* Whether it runs still, and still that program. */
 bool process_alive(const struct process *process);
+/* What a thread that waits in a system call wants of a name. */
+enum process_wants {
+	PROCESS_WANTS_UNKNOWN, /* it may not be asked, or is none of this machine's kind */
+	PROCESS_WANTS_TO_MAKE, /* open(2) with O_CREAT, link(2), rename(2) and the like */
+	PROCESS_WANTS_TO_USE,  /* anything else */
+};
+enum process_wants process_wants(pid_t tid);
 /* Whether the thread is one of the process's. */
 bool process_has_thread(const struct process *process, pid_t tid);
 

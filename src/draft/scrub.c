@@ -41,14 +41,34 @@ static void mark(struct scrub *s, const char *secret, size_t len)
 	}
 }
 
+/* As the encoders of some languages write a string, which escape the slash too. */
+static int mark_slashed(struct scrub *s, const char *escaped, size_t len)
+{
+	CLEANUP(buf_wipe) struct buf form = BUF_INIT(2 * len);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < len; i++) {
+		if (escaped[i] == '/' && (i == 0 || escaped[i - 1] != '\\'))
+			r = buf_append(&form, "\\", 1);
+		if (r == 0)
+			r = buf_append(&form, escaped + i, 1);
+	}
+	if (r == 0)
+		mark(s, form.data, form.len);
+	return r;
+}
+
 static int mark_escaped(struct scrub *s, const char *bytes, size_t len)
 {
 	buf_cut(&s->form, 0);
 	int r = buf_json_string(&s->form, bytes, len);
 
-	if (r == 0)
-		mark(s, s->form.data + 1, s->form.len - 2);
-	return r;
+	if (r < 0)
+		return r;
+	mark(s, s->form.data + 1, s->form.len - 2);
+	if (!memchr(bytes, '/', len))
+		return 0;
+	return mark_slashed(s, s->form.data + 1, s->form.len - 2);
 }
 
 /* As it is when the message has been through api_error_text(). */

@@ -13,7 +13,7 @@
 #include "fs/private.h"
 
 struct fs_change *change_new(struct fs *fs, struct fs_op *op, struct node *node, struct dir *dir,
-			     const char *call)
+			     enum node_kind file, const char *call)
 {
 	struct fs_change *c = calloc(1, sizeof(*c));
 
@@ -23,6 +23,7 @@ struct fs_change *change_new(struct fs *fs, struct fs_op *op, struct node *node,
 	c->op = op;
 	c->node = node;
 	c->dir = tree_dir_ref(dir);
+	c->file = file;
 	c->call = call;
 	if (node)
 		tree_open(node);
@@ -54,7 +55,7 @@ static void fields_error(const struct value_paths *paths, struct api_error *ret)
 
 void change_note(struct fs_change *c, const struct change_result *result)
 {
-	const char *file = c->node ? kind_name(NODE_CONFIG) : "";
+	const char *file = c->file != NODE_ROOT ? kind_name(c->file) : "";
 	struct api_error warning;
 
 	c->err = result->err;

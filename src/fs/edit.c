@@ -261,7 +261,7 @@ static bool says_nothing_new(const struct fs *fs, const struct dir *dir,
 static int save(struct fs *fs, struct node *node, const char *call)
 {
 	struct draft *d = node->draft;
-	struct fs_change *c = change_new(fs, NULL, node, node->dir, call);
+	struct fs_change *c = change_new(fs, NULL, node, node->dir, NODE_CONFIG, call);
 	int r = c ? copy_text(c, d->content) : -ENOMEM;
 
 	if (r < 0) {
@@ -406,7 +406,8 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 		return change_wait(c);
 	if (scratch->content->len > DOCUMENT_MAX_BYTES)
 		return op_refuse(op, -EFBIG, "larger than 1 MiB");
-	c = work ? change_new(fs, op, scratch, scratch->dir, "rename") : NULL;
+	c = work ? change_new(fs, op, scratch, scratch->dir, NODE_CONFIG, "rename")
+		 : NULL;
 	int r = c ? copy_text(c, scratch->content) : -ENOMEM;
 	if (r < 0)
 		return r;

@@ -72,8 +72,10 @@ static void finish(struct fs *fs, struct fs_op *op, int err)
 /* What the op is about, as a path from the mount's root. */
 static void path_of(const struct fs *fs, const struct fs_op *op, char *out, size_t size)
 {
-	const struct node *node = tree_node(fs->tree, op->call == FS_RENAME ? op->to : op->node);
-	const char *name = op->new_name ? op->new_name : op->name;
+	/* Of a rename the name that is more than a scratch file's. */
+	bool onto = op->call == FS_RENAME && kind_by_name(op->new_name) != NODE_ROOT;
+	const struct node *node = tree_node(fs->tree, onto ? op->to : op->node);
+	const char *name = onto ? op->new_name : op->name;
 	const char *dir = node && node->dir ? node->dir->name : "";
 	const char *file = !node ? "" : node->local ? tree_local_name(node) : kind_name(node->kind);
 	bool named = name && op->call != FS_GETXATTR;

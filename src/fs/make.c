@@ -158,7 +158,7 @@ static int create_part(struct fs *fs, struct fs_op *op, struct dir *dir, enum no
 
 	if (node)
 		return open_existing(fs, op, node);
-	if (work_sees_absent(dir, kind, op))
+	if (work_may_create(dir, kind, op))
 		return create_sink(fs, op, dir, kind);
 	if ((op->flags & O_EXCL) && dir_shows(fs, dir, kind))
 		return -EEXIST;

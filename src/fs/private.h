@@ -104,6 +104,7 @@ struct fs_change {
 	struct fs_op *op;      /* that waits for it alone; NULL: none, or no more */
 	struct node *node;     /* counted by tree_open, or NULL */
 	struct dir *dir;
+	enum node_kind file;   /* that it is about; NODE_ROOT: the directory */
 	const char *call;      /* for the journal */
 	uint64_t generation;   /* of the draft */
 	bool began;            /* the call that begins it has returned */
@@ -116,7 +117,7 @@ struct fs_change {
 
 /* NULL: no memory.  The op (may be NULL) owns it until it has ended. */
 struct fs_change *change_new(struct fs *fs, struct fs_op *op, struct node *node, struct dir *dir,
-			     const char *call);
+			     enum node_kind file, const char *call);
 /* Journal the end and note it; the common beginning of every change_done_fn here. */
 void change_note(struct fs_change *c, const struct change_result *result);
 /* Wake who waits; frees what nobody waits for. */

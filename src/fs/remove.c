@@ -98,7 +98,7 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (!limit_take(&fs->rotations, clock_now_ms(fs->clock)))
 		return op_refuse(op, -EPERM, "%u tokens were rotated within a minute (-o max_rotate=)",
 				 fs->rotations.max);
-	struct fs_change *c = change_new(fs, op, NULL, dir, "rotate");
+	struct fs_change *c = change_new(fs, op, NULL, dir, NODE_TOKEN, "unlink");
 	if (!c)
 		return -ENOMEM;
 	remove_token(&fs->changes, dir->stack, rotated, c);
@@ -186,16 +186,19 @@ static int delete_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 {
 	const struct process *by = op_process(op);
 
-	if (dir->locals || !all_hidden_by(fs, dir, by))
-		return keep(dir, -ENOTEMPTY);
-	if (!openers_have(&fs->openers, dir, by))
+	/* A plain rmdir has its answer in the errno; whoever has begun to empty the
+	 * directory is told why that was not enough. */
+	if (!work_hides_any(dir))
+		return -ENOTEMPTY;
+	if (dir->locals || !all_hidden_by(fs, dir, by) || !openers_have(&fs->openers, dir, by))
 		return keep(dir, op_refuse(op, -ENOTEMPTY,
-					   "a stack is deleted by rm -r, which lists it first"));
+					   "a stack is deleted only by who lists its directory and "
+					   "removes all that is in it, config.json first (rm -r)"));
 	if (!limit_take(&fs->deletes, clock_now_ms(fs->clock)))
 		return keep(dir, op_refuse(op, -EPERM,
 					   "%u stacks were deleted within a minute (-o max_delete=)",
 					   fs->deletes.max));
-	struct fs_change *c = change_new(fs, op, NULL, dir, "rmdir");
+	struct fs_change *c = change_new(fs, op, NULL, dir, NODE_ROOT, "rmdir");
 	if (!c)
 		return keep(dir, -ENOMEM);
 	dir->work->removing = true;

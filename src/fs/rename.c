@@ -80,15 +80,12 @@ static int rename_onto_part(struct fs *fs, struct fs_op *op, struct node *node,
 			    enum node_kind kind)
 {
 	struct dir *dir = node->dir;
-	const struct work *work = dir->work;
 	struct blob *blob = dir->stack ? store_part_blob(dir->stack, node_part(kind)) : NULL;
 	const struct content *content = node->content;
 	bool same = blob && content && blob_len(blob) == content->len &&
 		    memcmp(blob_bytes(blob), content->bytes, content->len) == 0;
-	bool just_made = work && work->became_ms &&
-			 clock_now_ms(fs->clock) - work->became_ms < fs->grace_ms;
 
-	if (node->kind != NODE_SCRATCH || (dir->stack && !same && !just_made))
+	if (node->kind != NODE_SCRATCH || (dir->stack && !same && !work_just_became(dir)))
 		return op_refuse(op, -EACCES, "the server makes %s; nobody writes to it",
 				 op->new_name);
 	note_error(fs, dir, op->new_name, "rename",
@@ -160,7 +157,7 @@ static int rename_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 	char name[NAME_MAX_BYTES + 1];
 	size_t len;
 	struct work *work = work_get(fs, dir);
-	struct fs_change *c = work ? change_new(fs, op, NULL, dir, "rename") : NULL;
+	struct fs_change *c = work ? change_new(fs, op, NULL, dir, NODE_ROOT, "rename") : NULL;
 
 	if (!c)
 		return -ENOMEM;

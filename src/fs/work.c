@@ -107,12 +107,35 @@ void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)
 	}
 }
 
-bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op)
+bool work_just_became(const struct dir *dir)
 {
 	const struct work *work = dir->work;
 
-	return work && work->creator.pid && kind != NODE_CONFIG &&
-	       !work->created[file_index(kind)] && process_same(&work->creator, op_process(op));
+	return work && work->became_ms &&
+	       clock_now_ms(work->fs->clock) - work->became_ms < work->fs->grace_ms;
+}
+
+bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *op)
+{
+	const struct work *work = dir->work;
+
+	if (!work || !work->creator.pid || kind == NODE_CONFIG)
+		return false;
+	if (work->created[file_index(kind)] || (dir->stack && !work_just_became(dir)))
+		return false;
+	return process_same(&work->creator, op_process(op));
+}
+
+/* Whoever copies a directory makes the files in it; a program that has made a
+ * stack and now wants its token must find it. */
+bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op)
+{
+	if (kind == NODE_CONFIG || (dir->stack && !work_just_became(dir)))
+		return false;
+	enum process_wants wants = process_wants(op->tid);
+
+	return wants != PROCESS_WANTS_TO_USE &&
+	       (wants == PROCESS_WANTS_TO_MAKE || work_may_create(dir, kind, op));
 }
 
 /* ---- limits ---- */

@@ -67,8 +67,12 @@ void work_show_all(struct dir *dir);
 bool work_hid_config(const struct dir *dir, const struct process *by);
 /* A request in the directory: what its process has hidden stays so for longer. */
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op);
-/* Whether the process made the draft that this is or was, and has not created
- * that file. */
+/* Whether it was a draft until less than grace ago. */
+bool work_just_became(const struct dir *dir);
+/* Whether the op's process made the draft that this is, or was until a moment ago,
+ * and has not created that file yet: then it may. */
+bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *op);
+/* Whether the op, a lookup, is to find nothing for that. */
 bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op);
 
 /* At most max events a minute. */
