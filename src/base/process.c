@@ -180,9 +180,9 @@ static enum process_wants judge_call(const char *call)
 		}
 		if (making[i].flags_at < 0 || !p || !parse_number(p, &flags))
 			return PROCESS_WANTS_TO_MAKE;
-		return flags & O_CREAT ? PROCESS_WANTS_TO_MAKE : PROCESS_WANTS_TO_USE;
+		return flags & O_CREAT ? PROCESS_WANTS_TO_MAKE : PROCESS_WANTS_TO_OPEN;
 	}
-	return PROCESS_WANTS_TO_USE;
+	return PROCESS_WANTS_TO_LOOK;
 }
 
 /* proc(5), /proc/PID/syscall.  It says "running" until the thread, which has just

@@ -29,9 +29,10 @@ bool process_same(const struct process *a, const struct process *b);
 bool process_alive(const struct process *process);
 /* What a thread that waits in a system call wants of a name. */
 enum process_wants {
-	PROCESS_WANTS_UNKNOWN, /* it may not be asked, or is none of this machine's kind */
+	PROCESS_WANTS_UNKNOWN, /* it may not be asked */
 	PROCESS_WANTS_TO_MAKE, /* open(2) with O_CREAT, link(2), rename(2) and the like */
-	PROCESS_WANTS_TO_USE,  /* anything else */
+	PROCESS_WANTS_TO_OPEN, /* open(2) without it */
+	PROCESS_WANTS_TO_LOOK, /* anything else */
 };
 enum process_wants process_wants(pid_t tid);
 /* Whether the thread is one of the process's. */

@@ -73,8 +73,8 @@ void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
 	free(work->error);
 	work->error = strdup(why->message);
 	work->refused_by = by;
-	/* In a draft directory config.json itself stays. */
-	if (dir->stack)
+	/* In a draft directory the file that was written stays itself. */
+	if (dir->stack || !by)
 		keep_beside(fs, dir, text);
 }
 

@@ -126,15 +126,15 @@ bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *o
 	return process_same(&work->creator, op_process(op));
 }
 
-/* Whoever copies a directory makes the files in it; a program that has made a
- * stack and now wants its token must find it. */
+/* Whoever copies a directory looks for the files in it and makes them; a program
+ * that has made a stack and now reads its token must find it. */
 bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op)
 {
 	if (kind == NODE_CONFIG || (dir->stack && !work_just_became(dir)))
 		return false;
 	enum process_wants wants = process_wants(op->tid);
 
-	return wants != PROCESS_WANTS_TO_USE &&
+	return wants != PROCESS_WANTS_TO_OPEN &&
 	       (wants == PROCESS_WANTS_TO_MAKE || work_may_create(dir, kind, op));
 }
 

@@ -14,7 +14,8 @@ static const char *value_of(struct fs *fs, const struct node *node, const char *
 {
 	const struct stack *stack = node->dir ? node->dir->stack : NULL;
 
-	if (strcmp(name, "error") == 0 && node->kind == NODE_CONFIG && node->dir->work)
+	if (strcmp(name, "error") == 0 && node->dir && node->dir->work &&
+	    (node->kind == NODE_CONFIG || strcmp(tree_local_name(node), REFUSED_NAME) == 0))
 		return node->dir->work->error;
 	if (!stack || (node->kind != NODE_STACK && node->kind != NODE_CONFIG))
 		return NULL;
