@@ -321,6 +321,50 @@ static void test_ro_refuses_every_change(void **state)
 	assert_int_equal(fake_account_tries(&a), 1);
 }
 
+/* As thread tid; true: it has failed at once, false: it asks the API. */
+static bool lookup_fails_at_once(uint64_t parent, const char *name, int tid)
+{
+	struct call c = { .op = { .call = FS_LOOKUP, .node = parent, .name = name, .tid = tid } };
+	size_t tries = fake_account_tries(&a);
+
+	submit(&c);
+	if (c.done) {
+		assert_int_equal(c.op.err, -EPERM);
+		assert_int_equal(fake_account_tries(&a), tries);
+		return true;
+	}
+	fake_account_answer(&a, tries, 403, "");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -EPERM);
+	return false;
+}
+
+/* The kernel sends a lookup twice when that of a name which it holds fails. */
+static void test_a_lookup_fails_twice_by_one_request(void **state)
+{
+	list_one("");
+	uint64_t dir = node_of(FS_ROOT, "one");
+	(void)node_of(dir, "config.json");
+	fake_account_advance(&a, TTL);
+
+	assert_false(lookup_fails_at_once(FS_ROOT, "one", 7));
+	assert_true(lookup_fails_at_once(FS_ROOT, "one", 7));
+	assert_false(lookup_fails_at_once(FS_ROOT, "one", 7)); /* another system call */
+
+	/* That was one thread's one name, just now. */
+	assert_false(lookup_fails_at_once(FS_ROOT, "one", 8));
+	assert_false(lookup_fails_at_once(dir, "config.json", 7));
+	assert_true(lookup_fails_at_once(dir, "config.json", 7));
+	assert_true(lookup_fails_at_once(FS_ROOT, "one", 8));
+	assert_false(lookup_fails_at_once(FS_ROOT, "one", 9));
+	fake_account_advance(&a, 500);
+	assert_false(lookup_fails_at_once(FS_ROOT, "one", 9));
+
+	/* A name that the kernel does not hold is looked up once. */
+	assert_false(lookup_fails_at_once(FS_ROOT, "new", 10));
+	assert_false(lookup_fails_at_once(FS_ROOT, "new", 10));
+}
+
 static void test_xattrs(void **state)
 {
 	static const struct {
@@ -372,6 +416,7 @@ int main(void)
 		TEST(test_failure_leaves_a_line_in_errors),
 		TEST(test_absent_names_cost_nothing),
 		cmocka_unit_test_setup_teardown(test_ro_refuses_every_change, setup_ro, teardown),
+		TEST(test_a_lookup_fails_twice_by_one_request),
 		TEST(test_xattrs),
 		TEST(test_end_of_the_mount_ends_who_waits),
 	};
