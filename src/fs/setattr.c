@@ -62,22 +62,32 @@ static int set_config_mode(struct fs *fs, struct node *node, const struct fs_op 
 	return 0;
 }
 
+/* Nothing is done to the two that the server makes; who has just copied a whole
+ * directory is told so by nothing but their content. */
+static int check_part(struct fs *fs, const struct node *node, struct fs_op *op,
+		      const struct stat *shown)
+{
+	if (work_is_copier(node->dir, op))
+		return 0;
+	if (op->set & FS_SET_SIZE)
+		return op_refuse(op, -EACCES, "the server makes %s; nobody writes to it",
+				 kind_name(node->kind));
+	if (op->set & (FS_SET_MODE | FS_SET_MTIME | FS_SET_ATIME))
+		return op_refuse(op, -EPERM, "%s stays as it is", kind_name(node->kind));
+	return check_owner(fs, op, shown);
+}
+
 /* All is checked before any of it is done. */
 static int set_attributes(struct fs *fs, struct node *node, struct fs_op *op,
 			  const struct stat *shown)
 {
-	int r = check_owner(fs, op, shown);
+	int r;
 
+	if (node->kind == NODE_TOKEN || node->kind == NODE_DEPENDENCIES)
+		return check_part(fs, node, op, shown);
+	r = check_owner(fs, op, shown);
 	if (r < 0)
 		return r;
-	if (node->kind == NODE_TOKEN || node->kind == NODE_DEPENDENCIES) {
-		if (op->set & FS_SET_SIZE)
-			return op_refuse(op, -EACCES, "the server makes %s; nobody writes to it",
-					 kind_name(node->kind));
-		if (op->set & (FS_SET_MODE | FS_SET_MTIME | FS_SET_ATIME))
-			return op_refuse(op, -EPERM, "%s stays as it is", kind_name(node->kind));
-		return 0;
-	}
 	if (op->set & FS_SET_SIZE)
 		r = resize(fs, node, op);
 	if (r < 0)

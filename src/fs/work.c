@@ -115,15 +115,18 @@ bool work_just_became(const struct dir *dir)
 	       clock_now_ms(work->fs->clock) - work->became_ms < work->fs->grace_ms;
 }
 
-bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *op)
+bool work_is_copier(const struct dir *dir, struct fs_op *op)
 {
 	const struct work *work = dir->work;
 
-	if (!work || !work->creator.pid || kind == NODE_CONFIG)
-		return false;
-	if (work->created[file_index(kind)] || (dir->stack && !work_just_became(dir)))
-		return false;
-	return process_same(&work->creator, op_process(op));
+	return work && work->creator.pid && (!dir->stack || work_just_became(dir)) &&
+	       process_same(&work->creator, op_process(op));
+}
+
+bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *op)
+{
+	return kind != NODE_CONFIG && work_is_copier(dir, op) &&
+	       !dir->work->created[file_index(kind)];
 }
 
 /* Whoever copies a directory looks for the files in it and makes them; a program

@@ -69,8 +69,10 @@ bool work_hid_config(const struct dir *dir, const struct process *by);
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op);
 /* Whether it was a draft until less than grace ago. */
 bool work_just_became(const struct dir *dir);
-/* Whether the op's process made the draft that this is, or was until a moment ago,
- * and has not created that file yet: then it may. */
+/* Whether the op's process made the draft that this is, or was until a moment ago:
+ * it may be copying a whole directory. */
+bool work_is_copier(const struct dir *dir, struct fs_op *op);
+/* The same, and it has not created that file yet: then it may. */
 bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *op);
 /* Whether the op, a lookup, is to find nothing for that. */
 bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op);
