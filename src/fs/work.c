@@ -62,7 +62,6 @@ void work_show_all(struct dir *dir)
 		return;
 	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++)
 		work_show(dir, kind);
-	dir->work->turns = 0;
 	timer_cancel(dir->work->fs->timers, &dir->work->grace);
 	fs_drop_listing(dir->work->fs, dir);
 }
@@ -84,6 +83,8 @@ int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct 
 
 	if (!work)
 		return -ENOMEM;
+	if (!work_hides_any(dir))
+		work->turns = 0;
 	work->hidden[file_index(kind)] = (struct hidden){ .by = *by, .turn = ++work->turns };
 	work->hider_ms = clock_now_ms(fs->clock);
 	timer_arm(fs->timers, &work->grace, work->hider_ms + fs->grace_ms, grace_over);
