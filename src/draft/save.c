@@ -721,6 +721,28 @@ static void begin(struct save *s, int r)
 		read_afresh(s);
 }
 
+/* What the record has to the letter needs no request: whatever it was made from,
+ * it says that nothing is to be changed. */
+static bool says_nothing_new(const struct save *s)
+{
+	const struct record *record = s->stack->record;
+
+	return !s->changes->overwrite && !s->stack->gone && s->text.len == record->text_len &&
+	       memcmp(s->text.data, record->text, s->text.len) == 0;
+}
+
+static void end_unchanged(struct save *s)
+{
+	int r = document_record_body(text_of(&s->text), &s->ours);
+
+	s->changes->running++;
+	queue_up(s);
+	if (r < 0)
+		end_because(s, r);
+	else
+		end_well(s, s->stack);
+}
+
 static void end_unbegun(change_done_fn *done, void *arg)
 {
 	struct change_result result = { .err = -ENOMEM };
@@ -739,7 +761,11 @@ void save_text(struct changes *changes, struct stack *stack, struct document tex
 		return;
 	}
 	s->who = *who;
-	begin(s, check_text(s, text));
+	int r = check_text(s, text);
+	if (r == 0 && says_nothing_new(s))
+		end_unchanged(s);
+	else
+		begin(s, r);
 }
 
 void save_name(struct changes *changes, struct stack *stack, const char *name, size_t len,

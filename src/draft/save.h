@@ -21,7 +21,8 @@
  * a name that is no string), -EFBIG, -ENOMEM, -ENOENT (the stack is known to be
  * gone).  After the first GET: -EBUSY (conflict), -ENOENT (it is gone), -EBADMSG (a
  * mask where a secret would have to be), and whatever the requests end with.
- * result->err 0 without result->sent: the record means the same already. */
+ * result->err 0 without result->sent: the record means the same already; what is
+ * to the letter what is shown is not even asked about. */
 void save_text(struct changes *changes, struct stack *stack, struct document text,
 	       const struct process *who, change_done_fn *done, void *arg);
 

@@ -245,18 +245,6 @@ static void save_ended(void *arg, const struct change_result *result)
 		end_save(c, &result->error);
 }
 
-/* What the record has to the letter needs no request: whatever it was made from,
- * it says that nothing is to be changed. */
-static bool says_nothing_new(const struct fs *fs, const struct dir *dir,
-			     const struct content *text)
-{
-	const struct stack *stack = dir->stack;
-
-	return stack && !stack->gone && !fs->changes.overwrite &&
-	       text->len == stack->record->text_len &&
-	       memcmp(text->bytes, stack->record->text, text->len) == 0;
-}
-
 /* STORE_WAIT, or the result. */
 static int save(struct fs *fs, struct node *node, const char *call)
 {
@@ -273,10 +261,7 @@ static int save(struct fs *fs, struct node *node, const char *call)
 	}
 	c->generation = d->generation;
 	d->saving = true;
-	if (says_nothing_new(fs, node->dir, d->content))
-		end_save(c, &(struct api_error){ 0 });
-	else
-		send(c, content_document(c->text), &d->writer, save_ended);
+	send(c, content_document(c->text), &d->writer, save_ended);
 	return change_wait(c);
 }
 
@@ -414,9 +399,6 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 	c->who = *op_process(op);
 	work->replacing = true;
 	op->drop_node = scratch->id;
-	if (says_nothing_new(fs, scratch->dir, scratch->content))
-		end_replace(c, &(struct api_error){ 0 });
-	else
-		send(c, content_document(c->text), &c->who, replace_ended);
+	send(c, content_document(c->text), &c->who, replace_ended);
 	return change_wait(c);
 }
