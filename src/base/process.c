@@ -112,35 +112,41 @@ bool process_has_thread(const struct process *process, pid_t tid)
 
 #define TRIES_UNTIL_ASLEEP 100
 
-/* Which argument has open(2)'s flags; -1: the call makes a name anyhow. */
+/* What is in no table is a use of something that is there. */
 static const struct {
 	long number;
-	int flags_at;
-} making[] = {
-	{ SYS_openat, 2 },
-#ifdef SYS_open
-	{ SYS_open, 1 },
-#endif
-#ifdef SYS_creat
-	{ SYS_creat, -1 },
-#endif
-#ifdef SYS_rename
-	{ SYS_rename, -1 },
+	enum process_wants wants;
+	int flags_at; /* which argument has open(2)'s flags; 0: none */
+} calls[] = {
+	{ SYS_openat, PROCESS_WANTS_TO_MAKE, 2 },
+	{ SYS_renameat2, PROCESS_WANTS_TO_MAKE, 0 },
+	{ SYS_linkat, PROCESS_WANTS_TO_MAKE, 0 },
+	{ SYS_symlinkat, PROCESS_WANTS_TO_MAKE, 0 },
+#ifdef SYS_openat2
+	{ SYS_openat2, PROCESS_WANTS_TO_MAKE, 0 }, /* its flags are in the caller's memory */
 #endif
 #ifdef SYS_renameat
-	{ SYS_renameat, -1 },
+	{ SYS_renameat, PROCESS_WANTS_TO_MAKE, 0 },
 #endif
-	{ SYS_renameat2, -1 },
-#ifdef SYS_link
-	{ SYS_link, -1 },
+#ifdef SYS_open /* the older ones, which newer machines have not */
+	{ SYS_open, PROCESS_WANTS_TO_MAKE, 1 },
+	{ SYS_creat, PROCESS_WANTS_TO_MAKE, 0 },
+	{ SYS_rename, PROCESS_WANTS_TO_MAKE, 0 },
+	{ SYS_link, PROCESS_WANTS_TO_MAKE, 0 },
+	{ SYS_symlink, PROCESS_WANTS_TO_MAKE, 0 },
+	{ SYS_stat, PROCESS_WANTS_TO_LOOK, 0 },
+	{ SYS_lstat, PROCESS_WANTS_TO_LOOK, 0 },
+	{ SYS_access, PROCESS_WANTS_TO_LOOK, 0 },
 #endif
-	{ SYS_linkat, -1 },
-#ifdef SYS_symlink
-	{ SYS_symlink, -1 },
+#ifdef SYS_newfstatat
+	{ SYS_newfstatat, PROCESS_WANTS_TO_LOOK, 0 },
 #endif
-	{ SYS_symlinkat, -1 },
-#ifdef SYS_openat2
-	{ SYS_openat2, -1 }, /* its flags are in the caller's memory */
+#ifdef SYS_statx
+	{ SYS_statx, PROCESS_WANTS_TO_LOOK, 0 },
+#endif
+	{ SYS_faccessat, PROCESS_WANTS_TO_LOOK, 0 },
+#ifdef SYS_faccessat2
+	{ SYS_faccessat2, PROCESS_WANTS_TO_LOOK, 0 },
 #endif
 };
 
@@ -163,26 +169,33 @@ static bool parse_number(const char *s, uint64_t *ret)
 	return p > first;
 }
 
+/* The flags of open(2), among the numbers that follow the call's. */
+static bool parse_flags(const char *call, int at, uint64_t *ret)
+{
+	const char *p = call;
+
+	for (int field = -1; p && field < at; field++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	return p && parse_number(p, ret);
+}
+
 static enum process_wants judge_call(const char *call)
 {
 	uint64_t number, flags;
 
 	if (!parse_number(call, &number))
 		return PROCESS_WANTS_UNKNOWN;
-	for (size_t i = 0; i < sizeof(making) / sizeof(making[0]); i++) {
-		const char *p = call;
-
-		if (number != (uint64_t)making[i].number)
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if (number != (uint64_t)calls[i].number)
 			continue;
-		for (int field = -1; p && field < making[i].flags_at; field++) {
-			p = strchr(p, ' ');
-			p = p ? p + 1 : NULL;
-		}
-		if (making[i].flags_at < 0 || !p || !parse_number(p, &flags))
-			return PROCESS_WANTS_TO_MAKE;
-		return flags & O_CREAT ? PROCESS_WANTS_TO_MAKE : PROCESS_WANTS_TO_OPEN;
+		if (calls[i].flags_at && parse_flags(call, calls[i].flags_at, &flags) &&
+		    !(flags & O_CREAT))
+			return PROCESS_WANTS_TO_USE;
+		return calls[i].wants;
 	}
-	return PROCESS_WANTS_TO_LOOK;
+	return PROCESS_WANTS_TO_USE;
 }
 
 /* proc(5), /proc/PID/syscall.  It says "running" until the thread, which has just

@@ -31,8 +31,8 @@ bool process_alive(const struct process *process);
 enum process_wants {
 	PROCESS_WANTS_UNKNOWN, /* it may not be asked */
 	PROCESS_WANTS_TO_MAKE, /* open(2) with O_CREAT, link(2), rename(2) and the like */
-	PROCESS_WANTS_TO_OPEN, /* open(2) without it */
-	PROCESS_WANTS_TO_LOOK, /* anything else */
+	PROCESS_WANTS_TO_LOOK, /* stat(2), access(2) and the like */
+	PROCESS_WANTS_TO_USE,  /* anything else */
 };
 enum process_wants process_wants(pid_t tid);
 /* Whether the thread is one of the process's. */

@@ -138,7 +138,7 @@ bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *
 		return false;
 	enum process_wants wants = process_wants(op->tid);
 
-	return wants != PROCESS_WANTS_TO_OPEN &&
+	return wants != PROCESS_WANTS_TO_USE &&
 	       (wants == PROCESS_WANTS_TO_MAKE || work_may_create(dir, kind, op));
 }
 
