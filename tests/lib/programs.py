@@ -190,11 +190,6 @@ def _(place, change):
     return place.run(["sort", "-s", "-k", "9999", "-o", FILE, place.aside(change.text)])
 
 
-@program("truncate, then >>", ignores=True)
-def _(place, change):
-    return place.run(f'truncate -s 0 {FILE} && printf %s "$1" >> {FILE}', change.text.decode())
-
-
 @program("curl -o")
 def _(place, change):
     return place.run(["curl", "-sS", "-o", FILE, f"file://{place.aside(change.text)}"])
@@ -254,7 +249,7 @@ def _(place, change):
 
 @program("jq, mv")
 def _(place, change):
-    done = place.run(f'jq --arg old "$1" --arg new "$2" \'walk(if . == $old then $new else . end)\''
+    done = place.run(f'jq --arg old "$1" --arg new "$2" \'walk(if type == "string" then sub($old; $new) else . end)\''
                      f' {FILE} > tmp.json && mv tmp.json {FILE}', change.old, change.new)
     (place.folder / "tmp.json").unlink(missing_ok=True)
     return done
