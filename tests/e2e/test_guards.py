@@ -348,7 +348,7 @@ def test_a_recursive_removal_deletes(api, rotating, work, name, stack, number):
     assert (done.returncode, done.stderr) == (0, "")
     is_deleted(api, mnt, stack, number)
     assert mnt.names() == others
-    assert history(mnt, stack)[-1] == text
+    assert history(mnt, 1, stack) == [text]
     mnt.refresh()
     assert mnt.names() == others
 

@@ -242,7 +242,6 @@ def test_a_lost_answer_with_a_new_one(api, mnt):
 def test_histories_and_backups_have_none(api, mnt):
     write(mnt, "work", with_secret(mnt, NEW).replace(b"value0", b"value1"))
     edit(mnt, "work", "value1", "value2")
-    for text in history(mnt, "work"):
+    for text in history(mnt, 2, "work"):
         assert json.loads(text)["lambda"]["secretAccessKey"] == MASK
-    assert len(history(mnt, "work")) == 2
     api.expect(list=1, record=2, put=2)

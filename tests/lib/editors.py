@@ -93,19 +93,17 @@ class Editor:
         assert status == 0, status
 
     def abandon(self):
-        """Quit although something is unsaved."""
+        """Quit although something is unsaved: each question is answered once."""
         self.type(self.quit_keys)
-        self.screen.wait(lambda shown: self.screen.has_ended() or self.answer_about_unsaved(shown))
-        if self.screen.wait_for_end() is None:
-            raise TerminalError(f"{type(self).__name__} did not quit:\n{self.screen.screen()}")
+        questions = dict(self.unsaved)
 
-    def answer_about_unsaved(self, shown):
-        """Type what leaves without saving; true once that is done."""
-        for question, answer in self.unsaved:
-            if re.search(question, shown):
-                self.type(answer)
-                return True
-        return False
+        def has_ended(shown):
+            for question in [one for one in questions if re.search(one, shown)]:
+                self.type(questions.pop(question))
+            return self.screen.has_ended()
+
+        self.wait(has_ended, "the end")
+        assert self.screen.wait_for_end() is not None
 
 
 class Vim(Editor):
@@ -129,16 +127,26 @@ class Vim(Editor):
     def ask_to_save(self):
         self.type(":w\r")
 
+    def insist(self):
+        """Save although the file has changed meanwhile: vim asks before, but for :w!."""
+        self.ask_to_save = lambda: self.type(":w!\r")
+        try:
+            return self.save()
+        finally:
+            del self.ask_to_save
+
     def is_modified(self):
         self.edits += 1
         self.type(f':echo "edit {self.edits}:" . &modified\r')
         return re.search(r"\d+:(\d)", self.wait_for(f"edit {self.edits}:\\d")).group(1) == "1"
 
     def run(self, command):
-        """A command of vim's that says nothing."""
+        """Any command of vim's, with what it says."""
         self.edits += 1
         self.type(f':{command} | echo "edit {self.edits}"\r')
-        self.wait_for(f"edit {self.edits}")
+        if re.search(self.more, self.wait_for(f"edit {self.edits}(?s:.*)")):
+            self.type("\r")
+        self.wait(lambda shown: not re.search(self.more, shown))
 
     def abandon(self):
         self.type(":q!\r")
@@ -257,6 +265,13 @@ class Mg(Editor):
     quit_keys = ctrl("X") + ctrl("C")
     leaves = frozenset({"config.json~"})
     unsaved = [(r"Save file", "n"), ("really exit", "yes\r")]
+
+    def save(self):
+        """It says nothing of an error; only the mode line shows that the buffer is unsaved."""
+        self.ask_to_save()
+        self.type(ctrl("X") + "=")  # asks where the cursor is
+        shown = self.wait_for("Char:")
+        return Outcome("**-Mg" not in shown, shown.splitlines()[-2])
 
     def replace(self, old, new):
         self.type(ESC + "<" + ESC + "%")

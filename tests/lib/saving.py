@@ -10,6 +10,7 @@ import re
 import pytest
 
 from account import RECORD, stack, stack_id
+from mount import eventually
 
 FILES = ["config.json", "dependencies", "systemToken"]
 HOST = "https://host.example.com/"
@@ -42,7 +43,9 @@ def refuse(api, method="PUT", path=RECORD, status=422, error=None, **fault):
 
 def edit(mnt, stack, old, new):
     """The least that a save can be: O_TRUNC, one write, close.  OSError when it is refused."""
-    write(mnt, stack, mnt.config(stack).replace(old.encode(), new.encode()))
+    text = mnt.config(stack)
+    assert old.encode() in text
+    write(mnt, stack, text.replace(old.encode(), new.encode()))
 
 
 def write(mnt, stack, text, file="config.json"):
@@ -75,21 +78,37 @@ def is_shown(api, mnt, name="one", number=ID):
 
 
 def kept(mnt, folder="lost"):
-    """{path below .stacksfs/lost (or history): its bytes}"""
+    """{path below .stacksfs/lost (or history): its bytes} of what is there as yet: the disk is
+    written to behind a save's back."""
     top = mnt / ".stacksfs" / folder
     return {os.path.relpath(os.path.join(at, name), top): open(os.path.join(at, name), "rb").read()
-            for at, _, names in os.walk(f"{top}/") for name in names}
+            for at, _, names in os.walk(f"{top}/") for name in names if not name.startswith(".")}
 
 
-def history(mnt, stack="one"):
-    """The stack's earlier texts, the oldest first."""
-    files = kept(mnt, "history")
-    return [files[path] for path in sorted(files) if os.path.dirname(path) == stack]
+def is_lost(mnt, *texts, total=None):
+    """Each of the texts is in lost, and no more files than that many."""
+    def found():
+        values = list(kept(mnt).values())
+        return all(text in values for text in texts) and (total is None or len(values) == total)
+
+    eventually(found)
 
 
-def newest_history(mnt, stack="one"):
+def history(mnt, count, stack="one"):
+    """The stack's earlier texts, the oldest first: so many."""
+    return [path.read_bytes() for path in history_files(mnt, count, stack)]
+
+
+def history_files(mnt, count, stack="one"):
     top = mnt / ".stacksfs" / "history" / stack
-    return max(top.iterdir(), key=lambda path: path.name)
+
+    def found():
+        if not top.is_dir():
+            return count == 0
+        return len([path for path in top.iterdir() if path.name[0] != "."]) == count
+
+    eventually(found)
+    return sorted(path for path in top.iterdir()) if count else []
 
 
 def refused_text(mnt, stack="one"):
@@ -114,9 +133,8 @@ def is_kept_as_refused(mnt, text, stack="one"):
     assert path.read_bytes() == text
     assert os.stat(path).st_mode & 0o7777 == 0o600
     assert os.stat(path).st_size == len(text)
-    lost = kept(mnt)
-    assert text in lost.values()
-    for name in lost:
+    is_lost(mnt, text)
+    for name in kept(mnt):
         assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z(_\d+)?-.*\.json", name), name
         assert os.stat(mnt / ".stacksfs" / "lost" / name).st_mode & 0o7777 == 0o600
 
