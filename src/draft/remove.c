@@ -21,7 +21,7 @@ struct removal {
 	void *arg;
 	uint64_t deadline_ms;
 	struct blob *before; /* the token as it was known; NULL: not, or a delete */
-	uint64_t changes_before; /* the reading that settles it */
+	uint64_t tick; /* the reading that settles it */
 	bool sent;
 	struct api_error error; /* the DELETE's own */
 };
@@ -150,7 +150,7 @@ static void read_afterwards(void *arg, const struct api_error *error, struct rec
 	} else if (error) {
 		maybe_deleted(x);
 	} else {
-		if (store_take_answer(changes->store, record, meta, x->changes_before) < 0)
+		if (store_take_answer(changes->store, record, meta, x->tick) < 0)
 			store_expire_record(changes->store, x->stack);
 		fail(x, &x->error);
 	}
@@ -161,7 +161,7 @@ static void settle_delete(struct removal *x)
 {
 	struct api_budget budget = budget_of(x);
 
-	x->changes_before = store_changes(x->changes->store);
+	x->tick = store_tick(x->changes->store);
 	if (!budget.timeout_ms || api_get_within(x->changes->api, HTTP_CLASS_SAVE, &x->stack->id,
 						 NULL, &budget, read_afterwards, x) < 0)
 		maybe_deleted(x);

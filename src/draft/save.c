@@ -56,7 +56,7 @@ struct save {
 	struct buf theirs;           /* the body of fresh */
 	struct buf body;             /* what is sent */
 
-	uint64_t changes_before; /* the reading under way */
+	uint64_t tick; /* the reading under way */
 	unsigned puts;
 	bool settling; /* nobody knows what became of the last PUT; put_error says why */
 	struct api_error put_error;
@@ -624,7 +624,7 @@ static void take_fresh(struct save *s, struct record *record, const char *etag)
 
 static void take_read(struct save *s, struct record *record, const struct api_meta *meta)
 {
-	int r = store_take_answer(s->changes->store, record, meta, s->changes_before);
+	int r = store_take_answer(s->changes->store, record, meta, s->tick);
 
 	if (s->stack->gone) {
 		end_deleted(s, NULL);
@@ -672,7 +672,7 @@ static void read_afresh(struct save *s)
 		end_deleted(s, NULL);
 		return;
 	}
-	s->changes_before = store_changes(s->changes->store);
+	s->tick = store_tick(s->changes->store);
 	int r = s->changes->stopping ? -ESHUTDOWN : budget.timeout_ms == 0 ? -ETIMEDOUT : 0;
 	if (r == 0)
 		r = api_get_within(s->changes->api, HTTP_CLASS_SAVE, &s->stack->id, NULL, &budget,

@@ -360,6 +360,18 @@ static void put_in_place(struct fs_change *c)
 		(void)node_update(node);
 }
 
+/* Nothing came of it, but the record may be another one now. */
+static void show_again(struct fs_change *c)
+{
+	struct node *node = tree_peek(c->dir, NODE_CONFIG);
+
+	if (!node || node->draft || !c->dir->stack)
+		return;
+	if (c->op)
+		c->op->drop_node = node->id;
+	fs_replace_version(c->fs, node);
+}
+
 static void end_replace(struct fs_change *c, const struct api_error *why)
 {
 	if (c->dir->work)
@@ -369,6 +381,7 @@ static void end_replace(struct fs_change *c, const struct api_error *why)
 		put_in_place(c);
 	} else {
 		refuse_keep(c->fs, c->dir, c->text, NULL, why);
+		show_again(c);
 	}
 	change_over(c);
 }

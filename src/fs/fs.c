@@ -375,7 +375,7 @@ static void stack_added(void *arg, struct stack *stack)
 
 /* A node whose version was replaced: who reads it goes on with the old one.  One
  * that is being written shows that, and is the writer's also afterwards. */
-static void replace_version(struct fs *fs, struct node *node)
+void fs_replace_version(struct fs *fs, struct node *node)
 {
 	if (!node)
 		return;
@@ -404,7 +404,7 @@ static void stack_changed(void *arg, struct stack *stack, struct record *old)
 	if (!dir)
 		return;
 	if (!work || !work->replacing)
-		replace_version(fs, tree_peek(dir, NODE_CONFIG));
+		fs_replace_version(fs, tree_peek(dir, NODE_CONFIG));
 	fs_drop_listing(fs, dir);
 	if (old->type != stack->record->type && tree_peek(dir, NODE_TOKEN))
 		tree_detach(fs->tree, tree_peek(dir, NODE_TOKEN));
@@ -433,7 +433,7 @@ static void part_changed(void *arg, struct stack *stack, enum store_part part)
 	if (node && !store_part_blob(stack, part))
 		tree_detach(fs->tree, node);
 	else
-		replace_version(fs, node);
+		fs_replace_version(fs, node);
 	fs_drop_listing(fs, dir);
 }
 

@@ -118,7 +118,8 @@ struct fs_op {
 	struct statvfs statvfs;
 	bool keep_cache;
 	bool direct_io;
-	/* Not 0: what the kernel holds of this node must be dropped before the answer. */
+	/* Not 0: what the kernel holds of this node must be dropped before the answer,
+	 * an error too. */
 	uint64_t drop_node;
 
 	/* private */

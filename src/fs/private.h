@@ -95,6 +95,8 @@ void fs_run(struct fs *fs, struct fs_op *op);
 /* The kernel forgets attributes, pages, a listing. */
 void fs_drop_node(struct fs *fs, struct node *node);
 void fs_drop_listing(struct fs *fs, const struct dir *dir);
+/* The node's record is, or may be, another one now.  NULL is fine. */
+void fs_replace_version(struct fs *fs, struct node *node);
 
 /* change.c: changes of the account, and who waits for them */
 

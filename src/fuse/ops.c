@@ -35,7 +35,7 @@ static void op_done(struct fs_op *op)
 {
 	struct request *r = CONTAINER_OF(op, struct request, op);
 
-	if (op->err == 0 && op->drop_node)
+	if (op->drop_node)
 		notifier_drop_then_reply(r->mount->notifier, op->drop_node, r);
 	else
 		request_reply(r);

@@ -50,6 +50,7 @@ void curl_try_reset(struct transport_try *t)
 	memset(&t->answer, 0, sizeof(t->answer));
 	memset(&t->request, 0, sizeof(t->request));
 	t->error[0] = '\0';
+	t->body_taken = 0;
 	t->header_bytes = 0;
 	t->announced_bytes = 0;
 	t->status = 0;
@@ -154,7 +155,39 @@ static bool has_body(const struct transport_request *request)
 	return request->method == HTTP_PUT || request->method == HTTP_POST;
 }
 
-/* CUSTOMREQUEST and POSTFIELDS, not UPLOAD: that would wait for a 100. */
+static size_t read_body(char *out, size_t size, size_t n, void *arg)
+{
+	struct transport_try *t = arg;
+	size_t left = t->request.body_len - t->body_taken;
+	size_t len = left < size * n ? left : size * n;
+
+	memcpy(out, (const char *)t->request.body + t->body_taken, len);
+	t->body_taken += len;
+	return len;
+}
+
+/* libcurl sends a request again, without a word, when a connection that was used
+ * before is closed ahead of the first byte of the answer, even after the server
+ * has read all of it.  A POST and a DELETE go on a new connection therefore.  A
+ * PUT, which is to be quick, gives its body by a callback that cannot be rewound:
+ * then libcurl fails (CURLE_SEND_FAIL_REWIND), and whoever has begun the PUT reads
+ * what became of it. */
+static int set_body(struct transport_try *t)
+{
+	const struct transport_request *request = &t->request;
+	int r = from_code(curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+					   (curl_off_t)request->body_len));
+
+	if (r < 0)
+		return r;
+	if (request->fresh_connection || request->body_len == 0)
+		return set_pointer(t->easy, CURLOPT_POSTFIELDS,
+				   request->body_len ? request->body : "");
+	r = from_code(curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, read_body));
+	return r < 0 ? r : set_pointer(t->easy, CURLOPT_READDATA, t);
+}
+
+/* CUSTOMREQUEST and POST, not UPLOAD: that would wait for a 100. */
 static int set_method(struct transport_try *t)
 {
 	const struct transport_request *request = &t->request;
@@ -166,12 +199,7 @@ static int set_method(struct transport_try *t)
 
 	if (r == 0)
 		r = set_pointer(t->easy, CURLOPT_CUSTOMREQUEST, method_names[request->method]);
-	if (r < 0 || !has_body(request))
-		return r;
-	r = from_code(curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-				       (curl_off_t)request->body_len));
-	return r < 0 ? r : set_pointer(t->easy, CURLOPT_POSTFIELDS,
-				       request->body_len ? request->body : "");
+	return r < 0 || !has_body(request) ? r : set_body(t);
 }
 
 static int set_url(struct transport_try *t)
@@ -412,7 +440,7 @@ void curl_try_conclude(struct transport_try *t, CURLcode code)
 {
 	struct transport_answer *answer = &t->answer;
 
-	answer->sent = was_sent(t->easy);
+	answer->sent = t->body_taken > 0 || was_sent(t->easy);
 	if (code != CURLE_OK && !t->cut) {
 		conclude_failure(t, code);
 		return;

@@ -17,7 +17,7 @@ void flight_begin(struct flight *f, bool in_time)
 {
 	assert(!f->running);
 	f->running = true;
-	f->asked = f->store->changes;
+	f->asked = ++f->store->tick;
 	f->in_time = in_time;
 }
 

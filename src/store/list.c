@@ -19,7 +19,7 @@
 struct verify {
 	struct store *store;
 	struct api_list *list;
-	uint64_t asked;             /* store->changes when they were asked */
+	uint64_t asked;             /* store->tick when they were asked */
 	unsigned pending;
 	bool alive;                 /* one answered 200 */
 	struct stack_id alive_id;
@@ -95,13 +95,18 @@ static int take_page(struct store *store, struct api_list *list, size_t page,
 	return 0;
 }
 
-static void remove_missing(struct store *store, uint64_t began_ms)
+/* One that is newer than this chain was not there to be listed. */
+static bool is_missing(const struct store *store, const struct entry *e)
+{
+	return e->seen_in != store->list_no && e->took < store->list_flight.asked;
+}
+
+static void remove_missing(struct store *store)
 {
 	struct entry *e, *next;
 
 	HASH_ITER(hh, store->by_id, e, next) {
-		/* One that is newer than this chain was not there to be listed. */
-		if (e->seen_in != store->list_no && e->began_ms < began_ms)
+		if (is_missing(store, e))
 			records_remove(store, &e->stack);
 	}
 }
@@ -123,7 +128,7 @@ static int take_records(struct store *store, struct api_list *list)
 
 static void list_taken(struct store *store, struct api_list *list)
 {
-	remove_missing(store, list->began_ms);
+	remove_missing(store);
 	records_drop_graves(store, store->list_flight.asked);
 	int r = take_records(store, list);
 	if (r < 0) {
@@ -209,12 +214,6 @@ static void verify_done(void *arg, const struct api_error *error, struct record 
 	monitor_leave(store->monitor);
 }
 
-static bool is_missing(const struct store *store, const struct entry *e,
-		       const struct api_list *list)
-{
-	return e->seen_in != store->list_no && e->began_ms < list->began_ms;
-}
-
 /* Marks what the list has; the number of stacks that it lacks, a few of them in
  * out: first those that the chain before this one had. */
 static size_t find_missing(struct store *store, struct api_list *list,
@@ -231,7 +230,7 @@ static size_t find_missing(struct store *store, struct api_list *list,
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		HASH_ITER(hh, store->by_id, e, next) {
-			if (!is_missing(store, e, list) || (e->seen_in == before) != (pass == 0))
+			if (!is_missing(store, e) || (e->seen_in == before) != (pass == 0))
 				continue;
 			if (n < MAX_VERIFY)
 				out[n] = &e->stack;
@@ -252,7 +251,7 @@ static void verify_begin(struct store *store, struct api_list *list, struct stac
 	}
 	v->store = store;
 	v->list = api_list_ref(list);
-	v->asked = store->changes;
+	v->asked = ++store->tick;
 	v->pending = 1; /* held until all are asked */
 	store->verify = v;
 	for (size_t i = 0; i < n && i < MAX_VERIFY; i++) {

@@ -201,7 +201,7 @@ void store_drop_part(struct store *store, struct stack *stack, enum store_part w
 	if (!part)
 		return; /* never asked for, then */
 	part->known = false;
-	part->change = ++store->changes;
+	part->change = ++store->tick;
 	blob_unref(part->blob);
 	part->blob = NULL;
 	free(part->etag);

@@ -35,7 +35,7 @@ struct flight {
 	struct store_wait waiters; /* ring */
 	struct timer patience;
 	bool running;
-	uint64_t asked;   /* store->changes when it began */
+	uint64_t asked;   /* store->tick when it began */
 	bool in_time;     /* what it renews was not yet old when it began */
 	unsigned answers; /* enum need: what its success satisfies */
 };
@@ -47,7 +47,7 @@ struct part {
 	struct blob *blob;
 	uint32_t hash;
 	uint64_t began_ms;
-	uint64_t change; /* the number of our last one: no answer asked for before counts */
+	uint64_t change; /* tick of our last one: no answer asked for before counts */
 	uint64_t refreshes, asked_refreshes; /* begun before what is known, what is asked for */
 	char *etag;
 	struct flight flight;
@@ -61,7 +61,8 @@ struct entry {
 	unsigned refs;
 	unsigned seen_in;      /* number of the last list that had it */
 	uint64_t began_ms;     /* of the answer that the record is from */
-	uint64_t change;       /* the number of our last one: no answer asked for before counts */
+	uint64_t took;         /* tick of the answer that the record is from */
+	uint64_t change;       /* tick of our last change: no answer asked for before counts */
 	bool unknown;          /* nobody knows what it is now: see store_expire_record */
 	char *etag;            /* of the record's own GET */
 	struct flight *flight; /* of the record's own GET; allocated on first use */
@@ -90,7 +91,7 @@ struct store {
 	const struct clock *clock;
 	struct store_events events;
 	uint64_t ttl_ms, stale_ms;
-	uint64_t changes; /* made through this mount; numbers, for a millisecond holds several requests */
+	uint64_t tick; /* see store_tick */
 
 	struct entry *by_id;
 	struct grave *graves;        /* until a list that was begun later is whole */
@@ -146,14 +147,14 @@ int store_fail(struct store *store, struct store_wait *w, int err);
 
 /* records.c */
 
-/* Take a record from an answer that was begun at began_ms, after so many changes
- * (asked).  A stack that is new is announced by stack_added, unless ret_new asks
+/* Take a record from an answer that was begun at began_ms and at the tick asked.
+ * A stack that is new is announced by stack_added, unless ret_new asks
  * for it instead.  -ENOMEM. */
 NODISCARD int records_take(struct store *store, struct record *record, uint64_t began_ms,
 			   uint64_t asked, const char *etag, struct stack **ret_new);
 void records_remove(struct store *store, struct stack *stack);
-/* What was deleted by these changes is in no answer any more. */
-void records_drop_graves(struct store *store, uint64_t changes);
+/* What was deleted until then is in no answer any more. */
+void records_drop_graves(struct store *store, uint64_t tick);
 
 /* list.c */
 NODISCARD int list_begin(struct store *store, bool in_time, enum http_class class);

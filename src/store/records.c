@@ -124,12 +124,12 @@ static void drop_grave(struct store *store, struct grave *grave)
 	free(grave);
 }
 
-void records_drop_graves(struct store *store, uint64_t changes)
+void records_drop_graves(struct store *store, uint64_t tick)
 {
 	struct grave *grave, *next;
 
 	HASH_ITER(hh, store->graves, grave, next) {
-		if (grave->change <= changes)
+		if (grave->change <= tick)
 			drop_grave(store, grave);
 	}
 }
@@ -154,6 +154,7 @@ int records_take(struct store *store, struct record *record, uint64_t began_ms, 
 	if (began_ms < e->began_ms || asked < e->change)
 		return 0; /* overtaken by a newer answer, or by a change of ours */
 	e->began_ms = began_ms;
+	e->took = asked;
 	e->unknown = false;
 	replace_etag(e, etag);
 
@@ -180,15 +181,15 @@ void records_remove(struct store *store, struct stack *stack)
 
 /* ---- what others have asked for, or changed ---- */
 
-uint64_t store_changes(const struct store *store)
+uint64_t store_tick(const struct store *store)
 {
-	return store->changes;
+	return store->tick;
 }
 
 int store_take_answer(struct store *store, struct record *record, const struct api_meta *meta,
-		      uint64_t changes)
+		      uint64_t tick)
 {
-	int r = records_take(store, record, meta->began_ms, changes, meta->etag, NULL);
+	int r = records_take(store, record, meta->began_ms, tick, meta->etag, NULL);
 
 	if (r == 0)
 		store_note_success(store, QUIET_RECORD);
@@ -202,11 +203,11 @@ int store_take_change(struct store *store, struct record *record, const char *et
 
 	store_note_success(store, QUIET_RECORD);
 	drop_grave(store, find_grave(store, &record->id));
-	int r = records_take(store, record, now, UINT64_MAX, etag, NULL);
+	int r = records_take(store, record, now, ++store->tick, etag, NULL);
 	if (r < 0)
 		return r;
 	*ret = store_find(store, &record->id);
-	entry_of(*ret)->change = ++store->changes;
+	entry_of(*ret)->change = ++store->tick;
 	return 0;
 }
 
@@ -219,7 +220,7 @@ void store_take_gone(struct store *store, struct stack *stack)
 	grave = calloc(1, sizeof(*grave));
 	if (grave) {
 		grave->id = stack->id;
-		grave->change = ++store->changes;
+		grave->change = ++store->tick;
 		HASH_ADD(hh, store->graves, id, sizeof(grave->id), grave);
 		if (!grave->hh.tbl)
 			free(grave);
@@ -234,7 +235,7 @@ void store_expire_record(struct store *store, struct stack *stack)
 	uint64_t old = now > ttl ? now - ttl : 0;
 
 	e->unknown = true;
-	e->change = ++store->changes;
+	e->change = ++store->tick;
 	if (e->began_ms > old)
 		e->began_ms = old;
 }

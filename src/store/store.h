@@ -125,12 +125,13 @@ bool store_record_stale(const struct store *store, const struct stack *stack);
 
 /* ---- what its callers have asked for themselves, or changed ---- */
 
-/* The answer to a GET of one record.  changes: store_changes() when it was asked
- * for; when there were more since, it may be older than those.  -ENOMEM. */
+/* The answer to a GET of one record.  tick: store_tick() when it was asked for;
+ * what was changed since is newer.  -ENOMEM. */
 NODISCARD int store_take_answer(struct store *store, struct record *record,
-				const struct api_meta *meta, uint64_t changes);
-/* How many changes there were so far. */
-uint64_t store_changes(const struct store *store);
+				const struct api_meta *meta, uint64_t tick);
+/* Counts the requests and the changes: their order, which a clock that holds
+ * several of them in a millisecond cannot tell. */
+uint64_t store_tick(const struct store *store);
 /* The answer to a change: nothing that was asked for before now replaces it.
  * *ret (borrowed) is the stack, which is announced by stack_added when it is
  * new.  -ENOMEM. */

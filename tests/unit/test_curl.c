@@ -494,9 +494,11 @@ static void assert_sent_once(enum http_method method)
 	client_call(http, &spec, &reply);
 	assert_int_equal(reply.status, 200);
 	reply_free(&reply);
-	spec = client_put(method == HTTP_POST ? "{}" : NULL, method == HTTP_POST ? 2 : 0);
+	bool has_body = method != HTTP_DELETE;
+
+	spec = client_put(has_body ? "{}" : NULL, has_body ? 2 : 0);
 	spec.method = method;
-	spec.retry = HTTP_RETRY_UNPROCESSED;
+	spec.retry = method == HTTP_PUT ? HTTP_RETRY_NEVER : HTTP_RETRY_UNPROCESSED;
 	client_call(http, &spec, &reply);
 	assert_int_equal(reply.err, -EIO);
 	assert_true(reply.processed_maybe);
@@ -513,6 +515,7 @@ static void test_sent_once(void **state)
 {
 	assert_sent_once(HTTP_POST);
 	assert_sent_once(HTTP_DELETE);
+	assert_sent_once(HTTP_PUT);
 }
 
 /* ---- where the token goes ---- */

@@ -125,13 +125,13 @@ static struct record *record_of(unsigned id, const char *name)
 	return record;
 }
 
-/* changes: store_changes() when it was asked for. */
-static void take_answer(unsigned id, const char *name, uint64_t began_ms, uint64_t changes)
+/* tick: store_tick() when it was asked for. */
+static void take_answer(unsigned id, const char *name, uint64_t began_ms, uint64_t tick)
 {
 	CLEANUP(record_unrefp) struct record *record = record_of(id, name);
 	const struct api_meta meta = { .began_ms = began_ms };
 
-	assert_int_equal(store_take_answer(a.store, record, &meta, changes), 0);
+	assert_int_equal(store_take_answer(a.store, record, &meta, tick), 0);
 }
 
 static struct stack *take_change(unsigned id, const char *name)
@@ -157,10 +157,10 @@ static void begin_list(struct waiter *w)
 
 static void test_an_answer_is_taken_unless_a_newer_one_is_there(void **state)
 {
-	take_answer(1, "other", now(), store_changes(a.store));
+	take_answer(1, "other", now(), store_tick(a.store));
 	assert_true(is_named(1, "other"));
 	assert_int_equal(seen.changed, 1);
-	take_answer(1, "older", now() - 1, store_changes(a.store));
+	take_answer(1, "older", now() - 1, store_tick(a.store));
 	assert_true(is_named(1, "other"));
 	done();
 }
@@ -170,7 +170,7 @@ static void test_an_answer_renews(void **state)
 	struct waiter w = waiter();
 
 	advance(TTL);
-	take_answer(1, "one", now(), store_changes(a.store));
+	take_answer(1, "one", now(), store_tick(a.store));
 	assert_int_equal(seen.changed, 0);
 	assert_int_equal(store_need_record(a.store, stack_of(1), &w.wait), STORE_READY);
 	assert_int_equal(fake_account_tries(&a), 1);
@@ -180,13 +180,13 @@ static void test_an_answer_renews(void **state)
 static void test_a_change_outlives_what_was_asked_before(void **state)
 {
 	struct waiter w = waiter(), v = waiter();
-	uint64_t before = now(), changes = store_changes(a.store);
+	uint64_t before = now(), tick = store_tick(a.store);
 
 	begin_list(&w);
 	assert_ptr_equal(take_change(1, "saved"), stack_of(1));
 	assert_int_equal(seen.changed, 1);
-	take_answer(1, "older", before, changes);
-	take_answer(1, "at once with it", now(), changes);
+	take_answer(1, "older", before, tick);
+	take_answer(1, "at once with it", now(), tick);
 	assert_true(is_named(1, "saved"));
 	answer(1, 200, two());
 	assert_int_equal(w.woken, 1);
@@ -244,7 +244,7 @@ static void test_what_was_deleted_does_not_come_back_by_an_old_answer(void **sta
 {
 	struct waiter w = waiter();
 	struct stack *stack = stack_ref(stack_of(2));
-	uint64_t before = now(), changes = store_changes(a.store);
+	uint64_t before = now(), tick = store_tick(a.store);
 
 	begin_list(&w);
 	store_take_gone(a.store, stack);
@@ -253,8 +253,8 @@ static void test_what_was_deleted_does_not_come_back_by_an_old_answer(void **sta
 	store_take_gone(a.store, stack);
 	assert_int_equal(seen.gone, 1);
 	stack_unref(stack);
-	take_answer(2, "two", before, changes);
-	take_answer(2, "two", now(), changes);
+	take_answer(2, "two", before, tick);
+	take_answer(2, "two", now(), tick);
 	assert_null(stack_of(2));
 	answer(1, 200, two());
 	assert_int_equal(w.woken, 1);
@@ -288,19 +288,19 @@ static void test_graves_are_kept_for_lists_that_began_before(void **state)
 	struct waiter w = waiter(), v = waiter();
 
 	begin_list(&w);
-	uint64_t before = now(), changes = store_changes(a.store);
+	uint64_t before = now(), tick = store_tick(a.store);
 	advance(10);
 	store_take_gone(a.store, stack_of(2));
 	answer(1, 200, fake_list(1, fake_record(1, "one", "")));
 	assert_int_equal(w.woken, 1);
-	take_answer(2, "two", before, changes);
+	take_answer(2, "two", before, tick);
 	assert_null(stack_of(2));
 
 	advance(10);
 	begin_list(&v);
 	answer(2, 200, fake_list(1, fake_record(1, "one", "")));
 	assert_int_equal(v.woken, 1);
-	take_answer(2, "two", now(), store_changes(a.store));
+	take_answer(2, "two", now(), store_tick(a.store));
 	assert_non_null(stack_of(2));
 	done();
 }
@@ -393,11 +393,11 @@ static void test_an_expired_record_is_asked_for(void **state)
 {
 	struct waiter w = waiter();
 
-	uint64_t changes = store_changes(a.store);
+	uint64_t tick = store_tick(a.store);
 
 	store_expire_record(a.store, stack_of(1));
 	assert_int_equal(store_record_valid_ms(a.store, stack_of(1)), 0);
-	take_answer(1, "older", now(), changes);
+	take_answer(1, "older", now(), tick);
 	assert_true(is_named(1, "one"));
 	advance(1);
 	assert_int_equal(store_need_record(a.store, stack_of(1), &w.wait), STORE_WAIT);
