@@ -199,6 +199,7 @@ static int refresh(struct fs *fs, struct fs_op *op)
 		return r;
 	/* The reply follows everything that the kernel is told to drop. */
 	op->drop_node = tree_fixed_id(NODE_REFRESH);
+	op->drop_names = true;
 	for (const struct dir *dir = tree_after(fs->tree, 0); dir;
 	     dir = tree_after(fs->tree, dir->cookie)) {
 		if (dir->stack)

@@ -121,6 +121,9 @@ struct fs_op {
 	/* Not 0: what the kernel holds of this node must be dropped before the answer,
 	 * an error too. */
 	uint64_t drop_node;
+	/* The same of all names that the kernel was told of before.  Not for an op over
+	 * which the kernel holds a directory. */
+	bool drop_names;
 
 	/* private */
 	struct fs *fs;

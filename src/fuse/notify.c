@@ -2,8 +2,14 @@
 /* Telling the kernel what to drop.
  *
  * A notification may wait until the kernel has let go of a directory or a page,
- * that is for replies which are still to come.  So a thread of its own sends
- * them, nobody waits for it, and no lock is held. */
+ * that is for replies which are still to come.  So threads of their own send
+ * them, nobody waits for them, and no lock is held.
+ *
+ * There are two lanes.  Dropping a name takes the lock of its directory, which
+ * the kernel holds over a RENAME, CREATE or UNLINK there until that is answered;
+ * dropping a node takes none.  Replies that must follow a dropped node therefore
+ * wait behind nodes only: behind a name, the reply to a RENAME would wait for a
+ * lock that the RENAME itself holds. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,18 +17,17 @@
 
 #include "fuse/private.h"
 
-enum what { DROP_NODE, DROP_NAME };
+enum { LANE_NAMES, LANE_NODES, N_LANES };
 
 struct item {
 	struct item *next;
-	enum what what;
-	uint64_t node;
+	uint64_t node;        /* of a name: its directory */
 	struct request *then; /* to be replied to afterwards, or NULL */
-	char name[];
+	char name[];          /* "" in the lane of nodes */
 };
 
-struct notifier {
-	struct fuse_session *session;
+struct lane {
+	struct notifier *notifier;
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
 	struct item *head, **tail; /* guarded by lock */
@@ -32,6 +37,11 @@ struct notifier {
 	pthread_t thread;
 };
 
+struct notifier {
+	struct fuse_session *session;
+	struct lane lanes[N_LANES];
+};
+
 int notifier_new(struct fuse_session *session, struct notifier **ret)
 {
 	struct notifier *n = calloc(1, sizeof(*n));
@@ -39,51 +49,58 @@ int notifier_new(struct fuse_session *session, struct notifier **ret)
 	if (!n)
 		return -ENOMEM;
 	n->session = session;
-	n->tail = &n->head;
-	pthread_mutex_init(&n->lock, NULL);
-	pthread_cond_init(&n->filled, NULL);
+	for (unsigned i = 0; i < N_LANES; i++) {
+		struct lane *lane = &n->lanes[i];
+
+		lane->notifier = n;
+		lane->tail = &lane->head;
+		pthread_mutex_init(&lane->lock, NULL);
+		pthread_cond_init(&lane->filled, NULL);
+	}
 	*ret = n;
 	return 0;
 }
 
-static bool same(const struct item *a, enum what what, uint64_t node, const char *name)
+static bool same(const struct item *a, uint64_t node, const char *name)
 {
-	return a && !a->then && a->what == what && a->node == node && strcmp(a->name, name) == 0;
+	return a && !a->then && a->node == node && strcmp(a->name, name) == 0;
 }
 
 /* A message that cannot be kept for want of memory is lost: what the kernel
  * holds then lives until its time is over. */
-static void push(struct notifier *n, enum what what, uint64_t node, const char *name,
-		 struct request *then)
+static void push(struct lane *lane, uint64_t node, const char *name, struct request *then)
 {
 	size_t size = strlen(name) + 1;
 
-	pthread_mutex_lock(&n->lock);
-	bool repeats = !then && same(n->last, what, node, name);
+	pthread_mutex_lock(&lane->lock);
+	bool repeats = !then && same(lane->last, node, name);
 	struct item *item = repeats ? NULL : calloc(1, sizeof(*item) + size);
 	if (item) {
-		item->what = what;
 		item->node = node;
 		item->then = then;
 		memcpy(item->name, name, size);
-		*n->tail = item;
-		n->tail = &item->next;
-		n->last = item;
-		pthread_cond_signal(&n->filled);
+		*lane->tail = item;
+		lane->tail = &item->next;
+		lane->last = item;
+		pthread_cond_signal(&lane->filled);
 	}
-	pthread_mutex_unlock(&n->lock);
+	pthread_mutex_unlock(&lane->lock);
 	if (then && !item)
 		request_reply(then);
 }
 
 static void drop_node(void *arg, uint64_t node)
 {
-	push(arg, DROP_NODE, node, "", NULL);
+	struct notifier *n = arg;
+
+	push(&n->lanes[LANE_NODES], node, "", NULL);
 }
 
 static void drop_name(void *arg, uint64_t parent, const char *name)
 {
-	push(arg, DROP_NAME, parent, name, NULL);
+	struct notifier *n = arg;
+
+	push(&n->lanes[LANE_NAMES], parent, name, NULL);
 }
 
 void notifier_fs_kernel(struct notifier *n, struct fs_kernel *ret)
@@ -91,69 +108,96 @@ void notifier_fs_kernel(struct notifier *n, struct fs_kernel *ret)
 	*ret = (struct fs_kernel){ drop_node, drop_name, n };
 }
 
-void notifier_drop_then_reply(struct notifier *n, uint64_t node, struct request *request)
+void notifier_drop_then_reply(struct notifier *n, struct request *request)
 {
-	push(n, DROP_NODE, node, "", request);
+	bool names_too = request->op.drop_names;
+
+	push(&n->lanes[names_too ? LANE_NAMES : LANE_NODES], request->op.drop_node, "", request);
 }
 
 /* Errors are no news: the kernel may have forgotten the node, or be gone. */
-static void send_item(struct notifier *n, const struct item *item)
+static void send_item(struct lane *lane, const struct item *item)
 {
-	if (item->what == DROP_NODE)
-		(void)fuse_lowlevel_notify_inval_inode(n->session, item->node, 0, 0);
-	else
-		(void)fuse_lowlevel_notify_inval_entry(n->session, item->node, item->name,
+	struct fuse_session *session = lane->notifier->session;
+
+	if (item->name[0])
+		(void)fuse_lowlevel_notify_inval_entry(session, item->node, item->name,
 						       strlen(item->name));
+	else
+		(void)fuse_lowlevel_notify_inval_inode(session, item->node, 0, 0);
 }
 
-static void *notifier_thread(void *arg)
+/* A reply that has waited for the names waits for the nodes, too. */
+static void go_on(struct lane *lane, struct request *then)
 {
-	struct notifier *n = arg;
+	struct lane *nodes = &lane->notifier->lanes[LANE_NODES];
 
-	pthread_mutex_lock(&n->lock);
-	while (!n->stop || n->head) {
-		struct item *item = n->head;
+	if (lane != nodes)
+		push(nodes, then->op.drop_node, "", then);
+	else
+		request_reply(then);
+}
+
+static void *lane_thread(void *arg)
+{
+	struct lane *lane = arg;
+
+	pthread_mutex_lock(&lane->lock);
+	while (!lane->stop || lane->head) {
+		struct item *item = lane->head;
 
 		if (!item) {
-			pthread_cond_wait(&n->filled, &n->lock);
+			pthread_cond_wait(&lane->filled, &lane->lock);
 			continue;
 		}
-		n->head = item->next;
-		if (!n->head) {
-			n->tail = &n->head;
-			n->last = NULL;
+		lane->head = item->next;
+		if (!lane->head) {
+			lane->tail = &lane->head;
+			lane->last = NULL;
 		}
-		pthread_mutex_unlock(&n->lock);
-		send_item(n, item);
+		pthread_mutex_unlock(&lane->lock);
+		send_item(lane, item);
 		if (item->then)
-			request_reply(item->then);
+			go_on(lane, item->then);
 		free(item);
-		pthread_mutex_lock(&n->lock);
+		pthread_mutex_lock(&lane->lock);
 	}
-	pthread_mutex_unlock(&n->lock);
+	pthread_mutex_unlock(&lane->lock);
 	return NULL;
 }
 
 int notifier_start(struct notifier *n)
 {
-	int r = -pthread_create(&n->thread, NULL, notifier_thread, n);
+	int r = 0;
 
-	n->started = r == 0;
+	for (unsigned i = 0; r == 0 && i < N_LANES; i++) {
+		struct lane *lane = &n->lanes[i];
+
+		r = -pthread_create(&lane->thread, NULL, lane_thread, lane);
+		lane->started = r == 0;
+	}
 	return r;
+}
+
+/* In the order of the lanes: what leaves the first may enter the second. */
+static void stop_lane(struct lane *lane)
+{
+	if (lane->started) {
+		pthread_mutex_lock(&lane->lock);
+		lane->stop = true;
+		pthread_cond_signal(&lane->filled);
+		pthread_mutex_unlock(&lane->lock);
+		pthread_join(lane->thread, NULL);
+	}
+	pthread_cond_destroy(&lane->filled);
+	pthread_mutex_destroy(&lane->lock);
 }
 
 void notifier_free(struct notifier *n)
 {
 	if (!n)
 		return;
-	if (n->started) {
-		pthread_mutex_lock(&n->lock);
-		n->stop = true;
-		pthread_cond_signal(&n->filled);
-		pthread_mutex_unlock(&n->lock);
-		pthread_join(n->thread, NULL);
-	}
-	pthread_cond_destroy(&n->filled);
-	pthread_mutex_destroy(&n->lock);
+	for (unsigned i = 0; i < N_LANES; i++)
+		stop_lane(&n->lanes[i]);
 	free(n);
 }

@@ -36,7 +36,7 @@ static void op_done(struct fs_op *op)
 	struct request *r = CONTAINER_OF(op, struct request, op);
 
 	if (op->drop_node)
-		notifier_drop_then_reply(r->mount->notifier, op->drop_node, r);
+		notifier_drop_then_reply(r->mount->notifier, r);
 	else
 		request_reply(r);
 }

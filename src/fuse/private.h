@@ -30,7 +30,6 @@ struct request {
 	struct mount *mount;
 	fuse_req_t req;
 	void (*reply)(struct request *request);
-	struct request *next; /* in the notifier's queue */
 	size_t size;          /* of what the caller has room for */
 	struct fuse_file_info fi;
 	char *dirents;        /* a listing being filled */
@@ -45,14 +44,14 @@ struct request {
 extern const struct fuse_lowlevel_ops mount_ops;
 void request_reply(struct request *request); /* answers and frees it */
 
-/* notify.c: one thread that tells the kernel what to drop, for that may wait */
+/* notify.c: threads that tell the kernel what to drop, for that may wait */
 NODISCARD int notifier_new(struct fuse_session *session, struct notifier **ret);
 NODISCARD int notifier_start(struct notifier *notifier);
 void notifier_free(struct notifier *notifier);
 DEFINE_CLEANUP(struct notifier, notifier_free)
 void notifier_fs_kernel(struct notifier *notifier, struct fs_kernel *ret);
-/* Drop what the kernel holds of the node, then reply. */
-void notifier_drop_then_reply(struct notifier *notifier, uint64_t node, struct request *request);
+/* Drop what the kernel holds of the request's drop_node, then reply. */
+void notifier_drop_then_reply(struct notifier *notifier, struct request *request);
 
 /* interrupt.c: which waiting requests are to end because of a signal */
 NODISCARD int interrupts_new(struct fs *fs, struct interrupts **ret);
