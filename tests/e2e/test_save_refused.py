@@ -112,7 +112,8 @@ def test_an_editor_may_try_again(api, mnt, work, name):
         assert outcome.ok, outcome
         assert "value2" in is_shown(api, mnt).raw
         session.quit()
-    assert mnt.names("one") == sorted({*FILES, "config.json.refused", *session.leaves})
+    # After an error vim may leave its backup behind.
+    assert set(mnt.names("one")) - {"config.json~"} == {*FILES, "config.json.refused"}
     assert refused_text(mnt) == text, "another text has not been saved yet"
     is_lost(mnt, text)
     api.expect(list=1, record=2, put=2)
@@ -226,7 +227,6 @@ def test_status_and_the_log_tell_of_it(api, mnt):
     ('{"name": "one"} {"name": "two"}\n', "line 1"),
     ('{\n  "name": "one",\n  "name": "two"\n}\n', "line 3"),
     ('{"name": "\\ud800"}\n', ""),
-    ('{"name": "a\\u0000b", "type": "server"}\n', ""),
     (b'{"name": "\xff"}\n', ""),
     ("{" + '"a":{' * 120 + "}" * 121, ""),
 ], ids=lambda text: ascii(text[:20]) if text else "")
