@@ -196,7 +196,6 @@ def test_a_name_is_what_the_directory_says(api, mnt, directory, name):
     ("%41", errno.EINVAL),             # it is A
     ("%2e", errno.EINVAL),             # upper case it would be
     ("a%2fb", errno.EINVAL),
-    (f"x~{ID}", errno.EINVAL),         # whose ~ must be escaped
     (".hidden", errno.EPERM),
     (".git", errno.EPERM),
     ("one", errno.EEXIST),
@@ -241,18 +240,14 @@ def test_a_name_that_is_taken(api, mnt):
 
 
 def test_a_text_without_a_name(api, mnt):
+    """It is named as its directory."""
     record = body()
     del record["name"]
-    os.mkdir(mnt / "new")
-    with fails(errno.EBADMSG):
-        write(mnt, "new", text(record))
-    assert names_field(last_error(mnt, errno="EBADMSG"), "name")
-    assert mnt.names("new") == ["config.json"], "as it was written"
-    assert mnt.config("new") == text(record)
-    write(mnt, "new", text(body()))
-    is_a_stack(api, mnt, "new", "new")
-    assert len(api.records()) == 2
-    api.expect(**api.counts())
+    os.mkdir(mnt / "a%2Fb")
+    write(mnt, "a%2Fb", text(record))
+    assert api.sent("post")[0]["name"] == "a/b"
+    is_a_stack(api, mnt, "a%2Fb", "a/b")
+    api.expect(list=1, post=1, token=1, dependencies=1)
 
 
 # ---- copies ----
@@ -487,8 +482,11 @@ def test_lambda_stacks_of_a_backup_say_what_is_missing(source, account, mount, n
     assert sorted(record.name for record in new.records()) == sorted(
         record.name for record in old.records() if record.type == "server")
     for stack in ("w30", "w31"):
-        assert "lambda.secretAccessKey" in error_of(mnt, stack)
-        assert stack.encode() in mnt.config(stack)
+        # rsync removes its temporary file when the rename is refused: there is no config.json then.
+        file, = {"config.json", "config.json.refused"} & set(mnt.names(stack))
+        assert mnt.read(stack, file) == (saved / stack / "config.json").read_bytes()
+        if file == "config.json":
+            assert "lambda.secretAccessKey" in error_of(mnt, stack)
     assert "lambda.secretAccessKey" in json.dumps(mnt.errors())
     assert not {"put", "delete", "rotate"} & set(new.counts())
     new.expect(**new.counts())
@@ -541,8 +539,7 @@ def test_mv_renames(api, mnt):
     assert {**record.json, "name": "one", "lastModified": ""} == \
         {**json.loads(before), "lastModified": ""}
     assert os.stat(mnt / "uno").st_ino == inode
-    assert os.readlink(mnt / "one") == "uno"
-    assert mnt.config("one") == mnt.config("uno")
+    assert not os.path.lexists(mnt / "one"), "who moves something away expects it to be gone"
     assert history(mnt, 1) == [before]
     nothing_is_refused(mnt, "uno")
     api.expect(list=1, record=1, put=1)

@@ -276,6 +276,7 @@ class Run:
             return self.step_make()
         name, number = self.some_stack()
         worker = self.choose.choice(self.workers)
+        self.note(f"delete {name} by {worker.number}: {os.listdir(self.mnt / name)}")
         self.api_changes(worker("rmtree", self.mnt / name), "delete")
         assert self.api.stack(number)["deleted"]
         self.forget(name)

@@ -128,12 +128,19 @@ class Vim(Editor):
         self.type(":w\r")
 
     def insist(self):
-        """Save although the file has changed meanwhile: vim asks before, but for :w!."""
-        self.ask_to_save = lambda: self.type(":w!\r")
-        try:
-            return self.save()
-        finally:
-            del self.ask_to_save
+        """Save although the file has changed meanwhile: vim asks before that."""
+        self.ask_to_save()
+        self.wait_for("Do you really want to write")
+        self.type("y")
+        shown = self.wait_for(r'"[^"\n]*" [^\n]*written|E\d+:[^\n]*')
+        self.dismiss(shown)
+        self.run("redraw!")
+        return Outcome(not re.search(r"E\d+:", shown), shown)
+
+    def dismiss(self, shown):
+        if re.search(self.more, shown):
+            self.type("\r")
+        self.wait(lambda now: not re.search(self.more, now))
 
     def is_modified(self):
         self.edits += 1
@@ -144,9 +151,7 @@ class Vim(Editor):
         """Any command of vim's, with what it says."""
         self.edits += 1
         self.type(f':{command} | echo "edit {self.edits}"\r')
-        if re.search(self.more, self.wait_for(f"edit {self.edits}(?s:.*)")):
-            self.type("\r")
-        self.wait(lambda shown: not re.search(self.more, shown))
+        self.dismiss(self.wait_for(f"edit {self.edits}"))
 
     def abandon(self):
         self.type(":q!\r")

@@ -24,8 +24,9 @@ def editable(name="one", number=1, value="value0", **members):
     """A server stack with a field to edit, and others for a colleague."""
     members.setdefault("note", "note0")
     members.setdefault("tags", ["a", "b"])
-    members.setdefault("server", {"hostURI": HOST + value, "ipRanges": ["10.0.0.0/8"],
-                                  "systemToken": f"t0ken-of-{number:04}" * 3})
+    # The token comes first, where the service puts it when it lays the record out anew.
+    members.setdefault("server", {"systemToken": f"t0ken-of-{number:04}" * 3,
+                                  "hostURI": HOST + value, "ipRanges": ["10.0.0.0/8"]})
     return stack(name, number, **members)
 
 
