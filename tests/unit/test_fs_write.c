@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* What is written through a mount, and what becomes of it when something is in
+ * the way. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fs_world.h"
+
+#define ONE_ID  "600000000000000000000001"
+#define GET_ONE "GET /v1/stacks/" ONE_ID
+#define PUT_ONE "PUT /v1/stacks/" ONE_ID
+#define REFUSAL "{\"errors\":[{\"code\":\"invalid\",\"message\":\"no\",\"field\":\"n\"}]}"
+
+static uint64_t one, config; /* the stack's directory and its config.json */
+
+/* A record, and a text made from it: with one more field. */
+static const char *with(const char *field)
+{
+	char extra[200];
+
+	snprintf(extra, sizeof(extra), "%s%s", field[0] ? "," : "", field);
+	return fake_record(1, "one", extra);
+}
+
+static void begin(void (*change)(struct fs_options *options))
+{
+	fw_make(change);
+	fw_first_list(fake_list(1, with("")));
+	one = fw_lookup(FS_ROOT, "one");
+	config = fw_lookup(one, "config.json");
+}
+
+static int setup(void **state)
+{
+	begin(NULL);
+	return 0;
+}
+
+/* A save's two requests. */
+static void save(int status, const char *answer)
+{
+	fw_expect(GET_ONE, 200, with(""));
+	fw_expect(PUT_ONE, status, answer);
+}
+
+/* A handle with a text that was not flushed. */
+static uint64_t written(const char *text)
+{
+	uint64_t handle = fw_open(config, O_WRONLY | O_TRUNC);
+
+	fw_write(handle, text);
+	return handle;
+}
+
+static void test_a_save(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c;
+
+	fw_flush(&c, handle);
+	assert_true(c.parked);
+	fw_expect(GET_ONE, 200, with(""));
+	assert_string_equal(fw_next_body(), "{\"name\":\"one\",\"type\":\"server\",\"n\":1}");
+	fw_expect(PUT_ONE, 200, with("\"n\":1,\"m\":2"));
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(c.op.drop_node, config);
+	assert_non_null(strstr(fw_content(config), "\"m\": 2"));
+	fw_close(handle);
+	fw_expect_no_request();
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken");
+}
+
+static void test_a_refused_save(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c;
+
+	fw_flush(&c, handle);
+	save(422, REFUSAL);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -EBADMSG);
+	fw_flush(&c, handle); /* nothing new: no request */
+	assert_int_equal(c.op.err, -EBADMSG);
+	assert_string_equal(fw_content(config), with("\"n\":1"));
+	fw_close(handle);
+	fw_expect_no_request();
+	assert_null(strstr(fw_content(config), "\"n\""));
+	assert_string_equal(fw_content(fw_lookup(one, "config.json.refused")), with("\"n\":1"));
+	assert_string_equal(fw_xattr(config, "error"), "no");
+	assert_non_null(strstr(fw_errors(), "\"path\":\"/one/config.json\",\"op\":\"flush\","
+					    "\"errno\":\"EBADMSG\",\"status\":422"));
+	assert_int_equal(fw_n_lost(), 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_save),
+		TEST(test_a_refused_save),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
