@@ -407,8 +407,11 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 	c = work ? change_new(fs, op, scratch, scratch->dir, NODE_CONFIG, "rename")
 		 : NULL;
 	int r = c ? copy_text(c, scratch->content) : -ENOMEM;
-	if (r < 0)
+	if (r < 0) {
+		if (c)
+			c->ended = true; /* the op frees it */
 		return r;
+	}
 	c->who = *op_process(op);
 	work->replacing = true;
 	op->drop_node = scratch->id;

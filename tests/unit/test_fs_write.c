@@ -103,13 +103,60 @@ static void test_a_refused_save(void **state)
 	assert_int_equal(fw_n_lost(), 1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
+/* ---- what is in the way ---- */
+
+static void in_8000_bytes(struct fs_options *o)
+{
+	o->scratch_bytes = 8000;
+}
+
+static int setup_in_8000_bytes(void **state)
+{
+	begin(in_8000_bytes);
+	return 0;
+}
+
+static void fill(uint64_t dir, const char *name, size_t len, const char *text)
+{
+	char *bytes = malloc(len + 1);
+
+	memset(bytes, ' ', len);
+	memcpy(bytes, text, strlen(text));
+	bytes[len] = '\0';
+	uint64_t handle = fw_create(dir, name, NULL);
+	fw_write(handle, bytes);
+	fw_close(handle);
+	free(bytes);
+}
+
+static void test_a_rename_without_room_lets_go(void **state)
+{
+	struct call c;
+	uint64_t handle = written("{");
+
+	fill(one, "new", 3800, with("\"n\":1"));
+	uint64_t node = fw_lookup(one, "new");
+	fw_rename(&c, one, "new", "config.json");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -ENOSPC);
+	fw_expect_no_request();
+	fw_close(handle);
+	/* Nothing holds the file any more. */
+	assert_int_equal(fw_unlink(one, "new"), 0);
+	fs_forget(fw.fs, node, UINT64_MAX);
+	struct call stat = { .op = { .call = FS_GETATTR, .node = node } };
+	assert_int_equal(fw_run(&stat), -ESTALE);
+}
+
+#define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
+#define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_save),
 		TEST(test_a_refused_save),
+		TEST_IN(test_a_rename_without_room_lets_go, setup_in_8000_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
