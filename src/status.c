@@ -161,6 +161,12 @@ static const struct member {
 	NUMBER("http.latency_ms.p50", http.p50_ms),
 	NUMBER("http.latency_ms.p90", http.p90_ms),
 	NUMBER("http.latency_ms.p99", http.p99_ms),
+	NUMBER("http.rate_per_s", http.rate_per_s),
+	NUMBER("http.rate_burst", http.rate_burst),
+	NUMBER("http.rate_left", http.rate_left),
+	STRING("http.circuit.state", http.circuit),
+	NUMBER("http.circuit.since_s", http.circuit_since_s),
+	NUMBER("http.circuit.opened", http.circuit_opened),
 	NUMBER("scratch.bytes", scratch.bytes),
 	NUMBER("scratch.limit", scratch.limit),
 	NUMBER("errors", errors),
@@ -415,6 +421,28 @@ static void print_http(const struct status *s, FILE *out)
 	end(&latency);
 }
 
+/* A circuit that is closed and always was is of no interest. */
+static void print_limits(const struct status *s, FILE *out)
+{
+	struct line circuit = { .out = out, .label = "circuit" };
+	struct line rate = { .out = out, .label = "rate" };
+
+	if (s->http.circuit_opened && s->http.circuit_opened != STATUS_UNKNOWN) {
+		add(&circuit, "%s", s->http.circuit);
+		add_duration(&circuit, s->http.circuit_since_s, "for ", "");
+		add_number(&circuit, s->http.circuit_opened, "opened ", " times");
+	}
+	end(&circuit);
+
+	if (s->http.rate_per_s) {
+		add_number(&rate, s->http.rate_per_s, "", " a second");
+		if (s->http.rate_left != STATUS_UNKNOWN)
+			add_number(&rate, s->http.rate_burst, "burst of ", "");
+		add_number(&rate, s->http.rate_left, "", " left of it");
+	}
+	end(&rate);
+}
+
 static void print_rest(const struct status *s, FILE *out)
 {
 	struct line scratch = { .out = out, .label = "scratch" };
@@ -453,5 +481,6 @@ void status_print(const struct status *s, FILE *out)
 	print_content(s, out);
 	print_requests(s, out);
 	print_http(s, out);
+	print_limits(s, out);
 	print_rest(s, out);
 }

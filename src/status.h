@@ -45,6 +45,9 @@ struct status {
 	struct {
 		uint64_t calls, tries, retries, failures, running, queued, received_bytes;
 		uint64_t p50_ms, p90_ms, p99_ms;
+		uint64_t rate_per_s, rate_burst, rate_left;
+		char circuit[16]; /* open, closed */
+		uint64_t circuit_since_s, circuit_opened;
 	} http;
 	struct {
 		uint64_t bytes, limit;

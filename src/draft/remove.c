@@ -162,6 +162,7 @@ static void settle_delete(struct removal *x)
 	struct api_budget budget = budget_of(x);
 
 	x->tick = store_tick(x->changes->store);
+	budget.patient = true; /* it is to be known what became of the DELETE */
 	if (!budget.timeout_ms || api_get_within(x->changes->api, HTTP_CLASS_SAVE, &x->stack->id,
 						 NULL, &budget, read_afterwards, x) < 0)
 		maybe_deleted(x);
@@ -369,6 +370,7 @@ static void settle_rotation(struct removal *x)
 {
 	struct api_budget budget = budget_of(x);
 
+	budget.patient = true;
 	if (!x->before || !budget.timeout_ms ||
 	    api_get_token_within(x->changes->api, HTTP_CLASS_SAVE, &x->stack->id, NULL, &budget,
 				 token_came, x) < 0)

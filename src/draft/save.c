@@ -666,7 +666,7 @@ static void read_done(void *arg, const struct api_error *error, struct record *r
 
 static void read_afresh(struct save *s)
 {
-	const struct api_budget budget = { .timeout_ms = left_ms(s) };
+	const struct api_budget budget = { .timeout_ms = left_ms(s), .patient = s->settling };
 
 	if (s->stack->gone) {
 		end_deleted(s, NULL);

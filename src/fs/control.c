@@ -114,11 +114,13 @@ static void put_http(struct text *t, const struct http_stats *s)
 	text_put(t,
 	    "  \"http\": {\n    \"calls\": %llu,\n    \"tries\": %llu,\n    \"retries\": %llu,\n"
 	    "    \"failures\": %llu,\n    \"running\": %u,\n    \"queued\": %u,\n"
-	    "    \"rate_per_s\": %u,\n"
+	    "    \"rate_per_s\": %u,\n    \"rate_burst\": %u,\n    \"rate_left\": %u,\n"
 	    "    \"received_bytes\": %llu,\n",
 	    (unsigned long long)s->calls, (unsigned long long)s->tries,
 	    (unsigned long long)s->retries, (unsigned long long)s->failures, s->running, s->queued,
-	    s->rate_per_s, (unsigned long long)s->received_bytes);
+	    s->rate_per_s, s->rate_burst, s->rate_left, (unsigned long long)s->received_bytes);
+	text_put(t, "    \"circuit\": {\"state\": \"%s\", \"since_s\": %.3f, \"opened\": %u},\n",
+	    s->circuit_open ? "open" : "closed", seconds(s->circuit_ms), s->circuit_opened);
 	text_put(t, "    \"latency_ms\": {\"p50\": %u, \"p90\": %u, \"p99\": %u}\n  },\n",
 	    s->latency_p50_ms, s->latency_p90_ms, s->latency_p99_ms);
 }

@@ -33,6 +33,7 @@ struct http_call {
 	unsigned token_no;         /* http->token_no, likewise */
 	bool renewed;              /* a 401 has been answered by another token */
 	bool processed_maybe;
+	bool probe;                /* the try that runs is the circuit's */
 	unsigned tries;
 	uint64_t began_ms;         /* the last try */
 	uint64_t took_ms;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "http/breaker.h"
 #include "http/call.h"
 #include "http/latency.h"
 #include "http/rate.h"
@@ -40,11 +41,18 @@ struct http {
 	unsigned n_calls;           /* guarded by lock: whose done has not been called */
 	struct http_stats stats;    /* guarded by lock */
 	struct latency latency;     /* guarded by lock */
+	struct rate rate_shown;     /* guarded by lock; as it was after the last turn */
+	struct breaker_shown {
+		bool open;
+		unsigned opened;
+		uint64_t since_ms;
+	} circuit_shown;            /* guarded by lock; likewise */
 
 	/* The http thread's. */
 	struct call_list places[N_PLACES];
 	unsigned n_running;
 	struct rate rate;
+	struct breaker breaker;
 	uint64_t random;
 	struct secret *token;
 	unsigned token_no; /* how often it was replaced by another one */

@@ -103,6 +103,7 @@ static void stop_try(struct http *h, struct http_call *call)
 	h->n_running--;
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe = true; /* nobody knows how far it got */
+	breaker_nothing(&h->breaker, clock_now_ms(h->clock), call->probe);
 }
 
 static void end_early(struct http *h, struct http_call *call, int err, const char *why)
@@ -113,6 +114,56 @@ static void end_early(struct http *h, struct http_call *call, int err, const cha
 	end_call(h, call, &result);
 }
 
+/* ---- the circuit ---- */
+
+/* Failures that are nobody's but our own, and an answer that is only too long. */
+static bool shows_nothing(const struct http_call *call, int err)
+{
+	return err == -ENOMEM || err == -EINVAL || err == -EMSGSIZE ||
+	       (err == -ETIMEDOUT && call->took_ms < BREAKER_MIN_TIMEOUT_MS);
+}
+
+static void judge_error(struct http *h, const struct http_call *call, int err, const char *why)
+{
+	uint64_t now_ms = clock_now_ms(h->clock);
+
+	if (shows_nothing(call, err))
+		breaker_nothing(&h->breaker, now_ms, call->probe);
+	else
+		breaker_failure(&h->breaker, now_ms, call->probe, err, why);
+}
+
+static void judge_try(struct http *h, const struct http_call *call,
+		      const struct transport_answer *answer)
+{
+	char why[64];
+
+	if (answer->err) {
+		judge_error(h, call, answer->err, answer->why);
+	} else if (answer->status >= 500) {
+		snprintf(why, sizeof(why), "the service answered %d", answer->status);
+		judge_error(h, call, -EIO, why);
+	} else {
+		breaker_success(&h->breaker, clock_now_ms(h->clock));
+	}
+}
+
+static void end_unasked(struct http *h, struct http_call *call)
+{
+	char why[sizeof(h->breaker.why) + 64];
+
+	snprintf(why, sizeof(why), "%s (not asked again yet, after %u failures in a row)",
+		 h->breaker.why, BREAKER_FAILURES);
+	end_early(h, call, h->breaker.err, why);
+}
+
+static bool is_refused(const struct http *h, const struct http_call *call, uint64_t now_ms)
+{
+	return !call->spec.patient && breaker_ask(&h->breaker, now_ms) == BREAKER_WAIT;
+}
+
+/* ---- deadlines ---- */
+
 static void end_late(struct http *h, struct http_call *call)
 {
 	char why[96];
@@ -121,6 +172,11 @@ static void end_late(struct http *h, struct http_call *call)
 		 call->try	 ? "the server was asked" :
 		 call->tries > 0 ? "waiting for another try" :
 				   "waiting for a turn");
+	if (call->try) {
+		call->took_ms = clock_now_ms(h->clock) - call->began_ms;
+		judge_error(h, call, -ETIMEDOUT, why);
+		call->probe = false;
+	}
 	end_early(h, call, -ETIMEDOUT, why);
 }
 
@@ -212,9 +268,12 @@ static void try_done(void *arg, struct transport_answer *answer)
 	h->n_running--;
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe |= retry_maybe_processed(answer->err, answer->sent, answer->status);
+	judge_try(h, call, answer);
 
 	int64_t next_ms = next_try_in_ms(h, call, answer);
-	bool again = next_ms >= 0 && call->spec.retry != HTTP_RETRY_NEVER;
+	/* When this has opened the circuit, the failure itself says more than that. */
+	bool again = next_ms >= 0 && call->spec.retry != HTTP_RETRY_NEVER &&
+		     !is_refused(h, call, clock_now_ms(h->clock));
 	count_try_end(h, call, answer, again);
 	if (again)
 		delay_call(h, call, (uint64_t)next_ms);
@@ -292,6 +351,9 @@ static struct transport_request request_of(const struct http_call *call, uint64_
 
 static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 {
+	call->probe = breaker_ask(&h->breaker, now_ms) == BREAKER_PROBE;
+	if (call->probe)
+		breaker_probe(&h->breaker, now_ms);
 	take_token(h, call);
 	rate_take(&h->rate);
 	count_try(h);
@@ -301,6 +363,7 @@ static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 	struct transport_request request = request_of(call, now_ms);
 	int r = h->transport->ops->start(h->transport, &request, try_done, call, &call->try);
 	if (r < 0) {
+		breaker_nothing(&h->breaker, now_ms, call->probe);
 		end_early(h, call, r, "the request could not be set up");
 		return;
 	}
@@ -311,31 +374,42 @@ static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 /* Begin what may begin, the most urgent first; how long until the next may. */
 static uint64_t begin_queued(struct http *h, uint64_t now_ms)
 {
+	uint64_t probe_ms = NEVER; /* for which the patient wait */
+
 	for (enum place p = PLACE_SAVE; p <= PLACE_READAHEAD; p++) {
-		struct http_call *call;
+		struct http_call *call, *next;
 		uint64_t wait_ms;
 
-		while ((call = TAILQ_FIRST(&h->places[p]))) {
+		for (call = TAILQ_FIRST(&h->places[p]); call; call = next) {
+			next = TAILQ_NEXT(call, link);
+			if (is_refused(h, call, now_ms)) {
+				end_unasked(h, call);
+				continue;
+			}
+			if (breaker_ask(&h->breaker, now_ms) == BREAKER_WAIT) {
+				probe_ms = h->breaker.next_probe_ms - now_ms;
+				continue;
+			}
 			/* Who comes later must not overtake. */
 			if (!may_begin(h, call, now_ms, &wait_ms))
-				return wait_ms;
+				return min_u64(wait_ms, probe_ms);
 			begin_try(h, call, now_ms);
 		}
 	}
-	return NEVER;
+	return probe_ms;
 }
 
 /* ---- time ---- */
 
 /* Calls whose delay is over go to the head of their queue: they are older than
- * what is there. */
+ * what is there.  So do those that the open circuit ends. */
 static void end_delays(struct http *h, uint64_t now_ms)
 {
 	struct http_call *next;
 
 	for (struct http_call *c = TAILQ_FIRST(&h->places[PLACE_DELAYED]); c; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->ready_ms <= now_ms)
+		if (c->ready_ms <= now_ms || is_refused(h, c, now_ms))
 			call_move_first(c, &h->places[c->spec.class]);
 	}
 }
@@ -374,6 +448,10 @@ static void publish_running(struct http *h)
 {
 	pthread_mutex_lock(&h->lock);
 	h->stats.running = h->n_running;
+	h->rate_shown = h->rate;
+	h->circuit_shown.open = h->breaker.open;
+	h->circuit_shown.opened = h->breaker.opened;
+	h->circuit_shown.since_ms = h->breaker.since_ms;
 	pthread_mutex_unlock(&h->lock);
 }
 

@@ -42,6 +42,9 @@ int http_new(const struct http_options *options, struct http **ret)
 	h->timeout_ms = options->timeout_ms;
 	h->random = options->random_seed;
 	rate_init(&h->rate, options->rate_per_s, clock_now_ms(h->clock));
+	breaker_init(&h->breaker, clock_now_ms(h->clock));
+	h->rate_shown = h->rate;
+	h->circuit_shown.since_ms = h->breaker.since_ms;
 	*ret = h;
 	return 0;
 }
@@ -168,7 +171,16 @@ void http_get_stats(struct http *h, struct http_stats *ret)
 	ret->rate_per_s = h->rate.per_s; /* set once, by http_new */
 	ret->queued = h->n_calls > ret->running ? h->n_calls - ret->running : 0;
 	struct latency latency = h->latency;
+	struct rate rate = h->rate_shown;
+	const struct breaker_shown circuit = h->circuit_shown;
 	pthread_mutex_unlock(&h->lock);
+
+	uint64_t now_ms = clock_now_ms(h->clock);
+	ret->rate_burst = rate.per_s * RATE_BURST_S;
+	ret->rate_left = rate_left(&rate, now_ms);
+	ret->circuit_open = circuit.open;
+	ret->circuit_opened = circuit.opened;
+	ret->circuit_ms = now_ms - circuit.since_ms;
 
 	latency_quantiles(&latency, percent, quantile_ms, ARRAY_SIZE(percent));
 	ret->latency_p50_ms = quantile_ms[0];

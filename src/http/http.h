@@ -51,13 +51,14 @@ struct http_spec {
 	size_t max_body_bytes;     /* of a 2xx answer, decompressed; others are cut at 64 KiB */
 	unsigned timeout_ms;       /* the whole call, queueing and retries too; 0: the default */
 	unsigned tries_before;     /* that the caller has made itself: they count too */
+	bool patient;              /* while the circuit is open, wait for a turn as its probe */
 };
 
 /* The outcome of a call.  err is 0 when an HTTP answer, of whatever status,
  * arrived whole; else a negative errno: -ETIMEDOUT, -ECONNREFUSED,
  * -EHOSTUNREACH, -ENETUNREACH, -EPROTO (TLS), -EMSGSIZE (answer too large),
- * -EIO (broken answer), -ECANCELED, -ENOMEM.  Everything is borrowed for the
- * callback. */
+ * -EIO (broken answer), -ECANCELED, -ENOMEM.  A call that the open circuit (breaker.h) lets not be asked has the
+ * error of the last failure.  Everything is borrowed for the callback. */
 struct http_result {
 	int err;
 	/* A try, the last or one before it, may have taken effect although its
@@ -108,6 +109,10 @@ struct http_stats {
 	unsigned rate_per_s;      /* http_options.rate_per_s */
 	uint64_t received_bytes;
 	unsigned latency_p50_ms, latency_p90_ms, latency_p99_ms; /* of recent tries */
+	unsigned rate_burst, rate_left;   /* tries that may begin at once: at most, and now */
+	bool circuit_open;
+	uint64_t circuit_ms;      /* for how long it has been open, or closed */
+	unsigned circuit_opened;  /* how often */
 };
 
 /* -ENOMEM, -EINVAL (a token with bytes outside 0x21-0x7e, no timeout); the

@@ -40,6 +40,12 @@ uint64_t rate_wait_ms(struct rate *rate, uint64_t now_ms)
 	return (TRY_MILLI - rate->level_milli + rate->per_s - 1) / rate->per_s;
 }
 
+unsigned rate_left(struct rate *rate, uint64_t now_ms)
+{
+	refill(rate, now_ms);
+	return (unsigned)(rate->level_milli / TRY_MILLI);
+}
+
 void rate_take(struct rate *rate)
 {
 	if (rate->per_s == 0)

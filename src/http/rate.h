@@ -20,6 +20,8 @@ struct rate {
 void rate_init(struct rate *rate, unsigned per_s, uint64_t now_ms);
 /* How long until a try may begin; 0: now. */
 uint64_t rate_wait_ms(struct rate *rate, uint64_t now_ms);
+/* Tries that may begin now. */
+unsigned rate_left(struct rate *rate, uint64_t now_ms);
 /* Count a try that begins now; rate_wait_ms has said 0. */
 void rate_take(struct rate *rate);
 

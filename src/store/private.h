@@ -115,6 +115,7 @@ struct store {
 	uint64_t single_ms;
 
 	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
+	bool refused;                /* the token was, and nothing has gone well since */
 	enum store_state state;
 	uint64_t state_since_ms;
 	struct api_error last_error;

@@ -112,7 +112,7 @@ bool store_may_be_stale(const struct store *store, uint64_t began_ms)
 {
 	uint64_t age = clock_now_ms(store->clock) - began_ms;
 
-	return age < store_ttl_ms(store) + store->stale_ms;
+	return !store->refused && age < store_ttl_ms(store) + store->stale_ms;
 }
 
 /* "Cannot be reached or answers 5xx" (RFC 5861, 4); never after 401 or 403, and
@@ -163,13 +163,19 @@ void store_note_success(struct store *store, enum quiet quiet)
 {
 	store->quiet_until_ms[QUIET_ALL] = 0;
 	store->quiet_until_ms[quiet] = 0;
+	store->refused = false;
 	set_state(store, STORE_STATE_OK);
 }
 
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error)
 {
 	uint64_t now = clock_now_ms(store->clock);
-	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list;
+
+	/* Who is not let in any more is not shown what was seen before, when the
+	 * service fails after that, too. */
+	store->refused |= error->err == -EACCES;
+	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list &&
+		     !store->refused;
 
 	store->last_error = *error;
 	store->last_error_ms = now;
