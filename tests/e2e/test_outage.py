@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""The API goes away and comes back: the circuit, a refused token, refresh, and the rate."""
+import errno
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+from account import DEPENDENCIES, stack, stack_id
+from mount import SLOWER, eventually
+
+FAILURES = 5     # in a row, of requests
+PAUSE_S = 2      # until the next probe
+
+
+@pytest.fixture
+def api(account):
+    api = account()
+    for number, name in enumerate(["one", "two", "three"], 1):
+        api.add_stack(stack(name, number))
+    return api
+
+
+def failure(call, *arguments):
+    with pytest.raises(OSError) as failed:
+        call(*arguments)
+    return failed.value.errno
+
+
+def circuit(mnt):
+    return mnt.status()["http"]["circuit"]
+
+
+def open_circuit(mnt):
+    """By an access that nothing cached can stand in for."""
+    while circuit(mnt)["state"] == "closed":
+        failure(mnt.read, "three", "dependencies")
+
+
+def attempts(api, **wanted):
+    return len([e for e in api.log() if all(e[key] == value for key, value in wanted.items())])
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_an_open_circuit_fails_at_once_and_says_why(api, mount):
+    mnt = mount(api, timeout=10)
+    api.fault(kind="status", status=503)
+    open_circuit(mnt)
+    assert circuit(mnt)["opened"] == 1
+    asked = attempts(api)
+    began = time.monotonic()
+    for _ in range(20):
+        assert failure(mnt.read, "two", "dependencies") == errno.EIO
+    assert time.monotonic() - began < 1 * SLOWER
+    assert attempts(api) - asked <= 1, "one probe at most in that time"
+    line = mnt.errors()[-1]
+    assert "503" in line["message"] and "not asked" in line["message"]
+    shown = mnt.cli("status", mnt.path).stdout
+    assert "circuit     open, for" in shown
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+@pytest.mark.parametrize("fault", [dict(kind="reset"), dict(kind="status", status=500)],
+                         ids=["no answer", "5xx"])
+def test_recovery_within_ten_seconds_without_a_stampede(api, mount, fault):
+    """Readers in a loop, as monitoring is: the first that can be served is, soon."""
+    mnt = mount(api, ttl=1, timeout=10)
+    mnt.config("one")
+    api.fault(**fault)
+    open_circuit(mnt)
+    over = threading.Event()
+    served = []
+
+    def read_on(name):
+        while not over.is_set():
+            try:
+                mnt.read(name, "dependencies")
+                served.append((time.monotonic(), name))
+            except OSError:
+                over.wait(0.02)
+
+    readers = [threading.Thread(target=read_on, args=(name,)) for name in ("one", "two", "three")]
+    for reader in readers:
+        reader.start()
+    before = attempts(api)
+    eventually(lambda: attempts(api) >= before + 2, within=3 * PAUSE_S + 2)
+    outage = [e["t_ms"] for e in api.log()][before:]
+    assert all(b - a > 0.9 * PAUSE_S * 1000 for a, b in zip(outage, outage[1:])), "one at a time"
+    back = time.monotonic()
+    api.clear_faults()
+    eventually(lambda: {name for _, name in served} == {"one", "two", "three"}, within=10)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert min(when for when, _ in served) - back < 10
+    assert circuit(mnt)["state"] == "closed"
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_a_background_renewal_closes_it(api, mount):
+    """Only what is cached is used: its renewal finds out that the API is back."""
+    mnt = mount(api, ttl=2, stale=3600, timeout=3)
+    mnt.config("one")
+    api.fault(kind="status", status=502)
+    open_circuit(mnt)
+    began = time.monotonic()
+    eventually(lambda: mnt.config("one") and mnt.status()["api"]["state"] == "stale", within=10)
+    api.clear_faults()
+    back = time.monotonic()
+    eventually(lambda: mnt.config("one") and circuit(mnt)["state"] == "closed", within=10)
+    assert time.monotonic() - back < 10 * SLOWER
+    assert back - began < 10 * SLOWER
+    eventually(lambda: mnt.config("one") and mnt.status()["api"]["state"] == "ok", within=10)
+    assert "user.stacksfs.stale" not in os.listxattr(mnt / "one" / "config.json")
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_stale_at_once_while_it_is_open(api, mount):
+    mnt = mount(api, ttl=1, timeout=3)
+    text = mnt.config("one")
+    token = mnt.read("one", "systemToken")
+    api.fault(kind="status", status=503)
+    open_circuit(mnt)
+    eventually(lambda: mnt.config("one") and mnt.status()["api"]["state"] == "stale", within=10)
+    began = time.monotonic()
+    for _ in range(10):
+        assert mnt.config("one") == text
+        assert mnt.read("one", "systemToken") == token
+    assert time.monotonic() - began < 3.5 * SLOWER
+    assert "user.stacksfs.stale" in os.listxattr(mnt / "one" / "config.json")
+
+
+def test_429_does_not_open_it(api, mount):
+    mnt = mount(api, timeout=5)
+    fault = api.fault(kind="status", status=429, path=DEPENDENCIES, headers={"Retry-After": "100"})
+    for _ in range(2 * FAILURES):
+        assert failure(mnt.read, "one", "dependencies") == errno.EBUSY
+    assert circuit(mnt) == dict(circuit(mnt), state="closed", opened=0)
+    api.clear_faults(fault)
+    assert mnt.read("one", "dependencies")
+    api.expect(list=1, dependencies=2 * FAILURES + 1)
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_refresh_in_an_outage_fails_and_keeps_what_is_cached(api, mount):
+    mnt = mount(api, timeout=3)
+    texts = {name: mnt.config(name) for name in mnt.names()}
+    api.fault(kind="status", status=500)
+    for _ in range(3):
+        done = mnt.cli("refresh", mnt.path)
+        assert done.returncode == 1
+        assert "not refreshed" in done.stderr
+    assert {name: mnt.config(name) for name in mnt.names()} == texts
+    api.clear_faults()
+    eventually(lambda: mnt.cli("refresh", mnt.path).returncode == 0, within=10)
+
+
+# ---- a token that is refused later on ----
+
+def test_a_refused_token_until_the_file_has_a_good_one(api, mount):
+    """The file is read again once for each access; no remount is needed."""
+    mnt = mount(api, ttl=1, timeout=3)
+    text = mnt.config("one")
+    api.config(token="the-second-token")
+    mnt.secrets.append("the-second-token")
+    time.sleep(1.1)  # until what is cached is old
+    for _ in range(2):
+        assert failure(mnt.config, "one") == errno.EACCES
+    assert failure(mnt.read, "one", "systemToken") == errno.EACCES
+    assert failure(mnt.refresh) == errno.EACCES
+    # Not even when the API cannot be reached after that: it has refused us.
+    fault = api.fault(kind="status", status=503)
+    assert failure(mnt.config, "one") in (errno.EACCES, errno.EIO)
+    api.clear_faults(fault)
+    assert mnt.status()["api"]["state"] == "error"
+    mnt.options["token_file"].write_text("the-second-token\n")
+    eventually(lambda: not mnt.cli("refresh", mnt.path).returncode, within=5)
+    assert mnt.config("one") == text
+    assert mnt.read("one", "systemToken") == api.system_token(stack_id(1))
+    assert mnt.status()["api"]["state"] == "ok"
+    api.expect(**api.counts())
+
+
+# ---- the rate ----
+
+def test_a_save_passes_readers_and_readers_are_kept_to_the_rate(account, mount):
+    api = account(stacks=120)
+    names = sorted(api.directories())
+    mnt = mount(api, rate=10, timeout=30)
+    rate = mnt.status()["http"]
+    assert (rate["rate_per_s"], rate["rate_burst"]) == (10, 30)
+    assert rate["rate_left"] <= 30
+    readers = [subprocess.Popen(["cat", str(mnt / name / "dependencies")],
+                                stdout=subprocess.DEVNULL) for name in names[:60]]
+    eventually(lambda: mnt.status()["http"]["queued"] >= 10, within=20)
+    began = time.monotonic()
+    path = mnt / names[-1] / "config.json"
+    path.write_text(path.read_text().replace('"name": "', '"note": "saved", "name": "', 1))
+    took = time.monotonic() - began
+    waiting = mnt.status()["http"]["queued"]
+    assert took < 1.5 * SLOWER, "a GET and a PUT, each at the next free place"
+    assert waiting > 0 or SLOWER > 1, "while readers still wait"
+    assert [reader.wait() for reader in readers] == [0] * len(readers)
+    asked = [e["t_ms"] for e in api.log()]
+    most = max(sum(1 for t in asked if start <= t < start + 1000) for start in asked[40:])
+    assert most <= 11
+    api.expect(**api.counts())
