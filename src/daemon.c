@@ -165,11 +165,12 @@ int daemon_start(bool foreground, struct daemon *ret, int *ret_status)
 
 	if (r < 0)
 		return r;
-	if (!foreground) {
+	if (foreground)
+		close_range(STDERR_FILENO + 1, ~0u, 0);
+	else
 		r = start_in_background(&d, ret_status);
-		if (r != 0)
-			return r;
-	}
+	if (r != 0)
+		return r;
 	take_notify_socket(&d);
 	*ret = d;
 	return 0;

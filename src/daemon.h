@@ -7,7 +7,8 @@
  * /dev/null, before the parent goes: a $(stacksfs ...) must not wait for our
  * stdout.  If the caller has gone meanwhile, daemon_ready fails and the child
  * is to undo the mount.
- * With foreground the same calls work, without a second process.
+ * With foreground the same calls work, without a second process.  What the caller had
+ * open besides 0, 1 and 2 is closed in either case.
  * Threads: daemon_start before the first one (only the calling thread survives
  * a fork); the rest by any thread, one at a time. */
 #ifndef DAEMON_H

@@ -127,7 +127,8 @@ static int prepare(struct program *p, struct message *ret_why)
 }
 
 /* Secrets stay out of core dumps and other processes' sight, TLS keys out of
- * files that the environment names. */
+ * files that the environment names.  No PR_SET_NO_NEW_PRIVS: fusermount3, which
+ * mounts and unmounts for who is not root, is setuid. */
 static void harden(void)
 {
 	prctl(PR_SET_DUMPABLE, 0);
@@ -420,6 +421,8 @@ static int run(struct program *p, struct message *ret_why)
 	r = build(p);
 	if (r < 0)
 		return message_fail(ret_why, r, "cannot start: %s", strerror(-r));
+	/* Also what libcurl opens for itself. */
+	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	r = wait_for_first_page(p, ret_why);
 	return r < 0 ? r : serve(p, ret_why);
 }

@@ -160,3 +160,29 @@ size_t secret_len(const struct secret *s)
 {
 	return s->len;
 }
+
+/* How many bytes at text are the secret's, slashes escaped or not; 0: they are not. */
+static size_t match(const struct secret *s, const char *text, size_t len)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < s->len; i++) {
+		if (s->bytes[i] == '/' && len - at > 1 && text[at] == '\\' && text[at + 1] == '/')
+			at++;
+		if (at >= len || text[at] != s->bytes[i])
+			return 0;
+		at++;
+	}
+	return at;
+}
+
+void secret_hide(const struct secret *s, char *text, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		size_t n = match(s, text + at, len - at);
+
+		if (n)
+			memset(text + at, '*', n);
+		at += n ? n : 1;
+	}
+}

@@ -27,4 +27,8 @@ DEFINE_CLEANUP(struct secret, secret_unref)
 const char *secret_bytes(const struct secret *secret);
 size_t secret_len(const struct secret *secret);
 
+/* Overwrite the secret, wherever it stands in text, by asterisks; also as a JSON
+ * string with escaped slashes has it.  One of no bytes is nowhere. */
+void secret_hide(const struct secret *s, char *text, size_t len);
+
 #endif

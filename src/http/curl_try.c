@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -42,8 +43,8 @@ int curl_try_new(struct transport_try **ret)
 void curl_try_reset(struct transport_try *t)
 {
 	if (t->easy)
-		curl_easy_reset(t->easy); /* drops its copy of the token, too */
-	curl_slist_free_all(t->headers);
+		curl_easy_reset(t->easy);
+	curl_slist_free_all(t->headers); /* wiped: curl_memory.c */
 	t->headers = NULL;
 	buf_done(&t->answer.link);
 	buf_wipe(&t->answer.body); /* may be a system token */
@@ -112,7 +113,8 @@ static int set_fixed(struct transport_try *t)
 		{ CURLOPT_NETRC, CURL_NETRC_IGNORED },
 		{ CURLOPT_TCP_KEEPALIVE, 1 },
 		{ CURLOPT_SUPPRESS_CONNECT_HEADERS, 1 },
-		{ CURLOPT_HTTPAUTH, CURLAUTH_BEARER },
+		/* The token is among the headers: none of them is a proxy's. */
+		{ CURLOPT_HEADEROPT, CURLHEADER_SEPARATE },
 	};
 
 	return set_longs(t->easy, fixed, ARRAY_SIZE(fixed));
@@ -234,14 +236,29 @@ static int set_route(struct transport_try *t)
 	return r;
 }
 
-/* libcurl puts it into a header line as it is. */
+static int add_line(struct transport_try *t, const char *line)
+{
+	struct curl_slist *list = curl_slist_append(t->headers, line);
+
+	if (!list)
+		return -ENOMEM;
+	t->headers = list;
+	return 0;
+}
+
+/* libcurl puts it into a header line as it is.  Not by CURLOPT_XOAUTH2_BEARER:
+ * of that each connection keeps a copy for as long as it lives. */
 static int set_token(struct transport_try *t)
 {
 	const struct secret *token = t->request.token;
+	CLEANUP(buf_wipe) struct buf line = BUF_INIT(SECRET_MAX_BYTES + 64);
 
 	if (!token || !header_is_visible(secret_bytes(token), secret_len(token)))
 		return -EINVAL;
-	return set_pointer(t->easy, CURLOPT_XOAUTH2_BEARER, secret_bytes(token));
+	int r = buf_puts(&line, "Authorization: Bearer ");
+	if (r == 0)
+		r = buf_append(&line, secret_bytes(token), secret_len(token));
+	return r < 0 ? r : add_line(t, line.data);
 }
 
 static int add_header(struct transport_try *t, const char *name, const char *value)
@@ -251,11 +268,7 @@ static int add_header(struct transport_try *t, const char *name, const char *val
 
 	if (n < 0 || (size_t)n >= sizeof(line))
 		return -EINVAL;
-	struct curl_slist *list = curl_slist_append(t->headers, line);
-	if (!list)
-		return -ENOMEM;
-	t->headers = list;
-	return 0;
+	return add_line(t, line);
 }
 
 static int set_headers(struct transport_try *t)
@@ -361,6 +374,12 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	return t->cut || r < 0 ? 0 : len;
 }
 
+/* libcurl's own way leaves it open to programs that are started: fusermount3. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static int set_callbacks(struct transport_try *t)
 {
 	int r = set_pointer(t->easy, CURLOPT_PRIVATE, t);
@@ -371,6 +390,8 @@ static int set_callbacks(struct transport_try *t)
 		r = set_pointer(t->easy, CURLOPT_HEADERDATA, t);
 	if (r == 0)
 		r = set_pointer(t->easy, CURLOPT_WRITEDATA, t);
+	if (r == 0)
+		r = from_code(curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
 	if (r == 0)
 		r = from_code(curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header));
 	if (r == 0)

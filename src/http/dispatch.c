@@ -79,9 +79,18 @@ static void end_with_failure(struct http *h, struct http_call *call,
 	end_call(h, call, &result);
 }
 
-static void end_with_answer(struct http *h, struct http_call *call,
-			    const struct transport_answer *answer, int64_t retry_in_ms)
+/* What a server says of a failure goes into logs, and it may repeat what it was
+ * sent. */
+static void hide_token(const struct http_call *call, struct transport_answer *answer)
 {
+	if (answer->status >= 400 && call->token && answer->body.len)
+		secret_hide(call->token, answer->body.data, answer->body.len);
+}
+
+static void end_with_answer(struct http *h, struct http_call *call,
+			    struct transport_answer *answer, int64_t retry_in_ms)
+{
+	hide_token(call, answer);
 	struct http_result result = {
 		.status = answer->status,
 		.retry_in_ms = retry_in_ms,

@@ -74,7 +74,8 @@ struct http_result {
 	unsigned token_no;      /* of the last try: how often the bearer token had been replaced */
 	const char *etag;       /* as sent, with W/ if weak; NULL when there is no valid one */
 	const char *link;       /* all Link fields joined by ", " (RFC 9110, 5.3); or NULL */
-	const char *body;       /* body_len bytes and a NUL; "" when there is none */
+	const char *body;       /* body_len bytes and a NUL; "" when there is none; of an error,
+				 * without the bearer token */
 	size_t body_len;
 	const char *why;        /* for people, when err: "could not connect to ...: ..."; else "" */
 };

@@ -201,6 +201,29 @@ static void test_threads(void **state)
 	secret_unref(shared);
 }
 
+static void check_hidden(const char *secret, const char *text, const char *hidden)
+{
+	struct secret *s = make(secret, strlen(secret));
+	char room[100];
+
+	snprintf(room, sizeof(room), "%s", text);
+	secret_hide(s, room, strlen(room));
+	assert_string_equal(room, hidden);
+	secret_unref(s);
+}
+
+static void test_hide(void **state)
+{
+	check_hidden("abc", "abc", "***");
+	check_hidden("abc", "xabcabcab", "x******ab");
+	check_hidden("aab", "aaab", "a***");
+	check_hidden("a/b", "1 a/b 2 a\\/b 3", "1 *** 2 **** 3");
+	check_hidden("a/", "a\\", "a\\");
+	check_hidden("", "abc", "abc");
+	check_hidden("abcd", "abc", "abc");
+	check_hidden("abc", "", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_mapping),
 		cmocka_unit_test(test_a_child_keeps_and_locks),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_hide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
