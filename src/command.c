@@ -86,7 +86,7 @@ static int run_on(const char *mountpoint, const char *control, bounded_fn *fn, u
 /* A mount as it was found. */
 struct view {
 	const struct mountpoint *mount;
-	const char *word; /* ok, stale, error, dead, silent */
+	const char *word; /* ok, refused, stale, error, dead, silent */
 	struct buf text;  /* of the status file; empty when it could not be read */
 	struct status status;
 	struct message why; /* unless ok */
@@ -101,8 +101,15 @@ static void take_state(struct view *v)
 {
 	const struct status *s = &v->status;
 
-	if (strcmp(s->api.state, "ok") == 0)
+	if (strcmp(s->api.state, "ok") == 0) {
+		if (s->refused.n == 0)
+			return;
+		v->word = "refused";
+		message_set(&v->why, "%zu save%s refused, %s%s%s", s->refused.n,
+			    s->refused.n == 1 ? "" : "s", s->refused.n == 1 ? "" : "the first: ",
+			    v->mount->path, s->refused.paths[0]);
 		return;
+	}
 	v->word = strcmp(s->api.state, "stale") == 0 ? "stale" : "error";
 	message_set(&v->why, "%s", s->api.error[0] ? s->api.error : "no reason given");
 }

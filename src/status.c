@@ -45,6 +45,25 @@ static size_t append_key(struct walk *w, size_t path_len)
 	return path_len + dot + len;
 }
 
+/* After '[', to its ']': each scalar is visited under the array's own path. */
+static int walk_array(struct walk *w)
+{
+	for (;;) {
+		const char *text;
+		size_t text_len;
+		int r = json_next(&w->scan);
+
+		if (r < 0 || r == JSON_ARRAY_END)
+			return r < 0 ? r : 0;
+		if (r == JSON_OBJECT_BEGIN || r == JSON_ARRAY_BEGIN)
+			r = json_skip(&w->scan, &text, &text_len);
+		else
+			r = w->visit(w->arg, w->path, (enum json_event)r, &w->scan);
+		if (r < 0)
+			return r;
+	}
+}
+
 /* After '{', to its '}'. */
 static int walk_object(struct walk *w, size_t path_len, unsigned depth)
 {
@@ -63,6 +82,8 @@ static int walk_object(struct walk *w, size_t path_len, unsigned depth)
 			r = event;
 		else if (event == JSON_OBJECT_BEGIN && len && depth < w->max_depth)
 			r = walk_object(w, len, depth + 1);
+		else if (event == JSON_ARRAY_BEGIN && len && depth < w->max_depth)
+			r = walk_array(w);
 		else if (nested)
 			r = json_skip(&w->scan, &text, &text_len);
 		else
@@ -169,6 +190,8 @@ static const struct member {
 	NUMBER("http.circuit.opened", http.circuit_opened),
 	NUMBER("scratch.bytes", scratch.bytes),
 	NUMBER("scratch.limit", scratch.limit),
+	NUMBER("lost", lost),
+	NUMBER("changes", changes),
 	NUMBER("errors", errors),
 };
 
@@ -191,6 +214,13 @@ static void take_requests(struct status *s, const char *path, const struct json_
 	q->count = count;
 }
 
+static int take_path(struct status_paths *p, const struct json_scan *at)
+{
+	if (p->n++ >= ARRAY_SIZE(p->paths))
+		return 0;
+	return take_string(at, p->paths[p->n - 1], sizeof(p->paths[0]));
+}
+
 static int visit_status(void *arg, const char *path, enum json_event event,
 			const struct json_scan *at)
 {
@@ -200,6 +230,10 @@ static int visit_status(void *arg, const char *path, enum json_event event,
 		take_requests(s, path, at);
 		return 0;
 	}
+	if (event == JSON_STRING && strcmp(path, "refused") == 0)
+		return take_path(&s->refused, at);
+	if (event == JSON_STRING && strcmp(path, "drafts") == 0)
+		return take_path(&s->drafts, at);
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const struct member *m = &members[i];
 		void *field = (char *)s + m->offset;
@@ -443,6 +477,35 @@ static void print_limits(const struct status *s, FILE *out)
 	end(&rate);
 }
 
+/* A path a line; the first has the label. */
+static void print_paths(const struct status *s, const struct status_paths *p, const char *label,
+			FILE *out)
+{
+	size_t kept = p->n < ARRAY_SIZE(p->paths) ? p->n : ARRAY_SIZE(p->paths);
+
+	for (size_t i = 0; i < kept; i++)
+		fprintf(out, "%-12s%s%s\n", i == 0 ? label : "", s->mountpoint, p->paths[i]);
+	if (p->n > kept)
+		fprintf(out, "%-12sand %zu more\n", "", p->n - kept);
+}
+
+static void print_work(const struct status *s, FILE *out)
+{
+	struct line changes = { .out = out, .label = "changes" };
+	struct line lost = { .out = out, .label = "lost" };
+
+	if (s->changes) /* usually none, and then of no interest */
+		add_number(&changes, s->changes, "", " under way");
+	end(&changes);
+	print_paths(s, &s->refused, "refused", out);
+	print_paths(s, &s->drafts, "unsaved", out);
+	if (s->lost)
+		add_number(&lost, s->lost, "", " texts");
+	if (s->lost && s->lost != STATUS_UNKNOWN && s->mountpoint[0])
+		add(&lost, "see %s/.stacksfs/lost", s->mountpoint);
+	end(&lost);
+}
+
 static void print_rest(const struct status *s, FILE *out)
 {
 	struct line scratch = { .out = out, .label = "scratch" };
@@ -479,6 +542,7 @@ void status_print(const struct status *s, FILE *out)
 	end(&mount);
 	print_api(s, out);
 	print_content(s, out);
+	print_work(s, out);
 	print_requests(s, out);
 	print_http(s, out);
 	print_limits(s, out);

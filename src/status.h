@@ -15,6 +15,8 @@
 
 #define STATUS_MAX_BYTES    (1024 * 1024)
 #define STATUS_MAX_REQUESTS 64
+#define STATUS_MAX_PATHS    20  /* of a kind that are kept; all are counted */
+#define STATUS_PATH_BYTES   320 /* a stack's name and what comes after it */
 #define STATUS_UNKNOWN      UINT64_MAX
 
 /* How often an endpoint answered with a status. */
@@ -22,6 +24,12 @@ struct status_requests {
 	char endpoint[24];
 	char status[16]; /* "200", or what stands for no answer */
 	uint64_t count;
+};
+
+/* Paths below the mount point, "/billing/config.json". */
+struct status_paths {
+	size_t n; /* in all */
+	char paths[STATUS_MAX_PATHS][STATUS_PATH_BYTES];
 };
 
 /* Strings are "", numbers STATUS_UNKNOWN where the text says nothing. */
@@ -52,6 +60,8 @@ struct status {
 	struct {
 		uint64_t bytes, limit;
 	} scratch;
+	struct status_paths refused, drafts;
+	uint64_t lost, changes;
 	uint64_t errors;
 	struct status_requests requests[STATUS_MAX_REQUESTS];
 	size_t n_requests;

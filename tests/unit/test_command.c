@@ -75,6 +75,17 @@ static void test_print(void **state)
 		{ "{\"pid\":-7,\"uptime_s\":1e3,\"errors\":2.9}", "errors      2\n" },
 		{ "{\"errors\":99999999999999999999}", "" },
 		{ "{\"scratch\":{\"bytes\":0,\"limit\":0}}", "" },
+		{ "{\"mountpoint\":\"/m\",\"refused\":[\"/a/config.json.refused\",[\"x\"],7,"
+		  "\"/b\\n/config.json.refused\"],\"drafts\":[\"/c/config.json\"],\"lost\":3,"
+		  "\"changes\":2,\"api\":{\"refused\":[\"no\"]}}",
+		  "mount       /m\n"
+		  "changes     2 under way\n"
+		  "refused     /m/a/config.json.refused\n"
+		  "            /m/b?/config.json.refused\n"
+		  "unsaved     /m/c/config.json\n"
+		  "lost        3 texts, see /m/.stacksfs/lost\n" },
+		{ "{\"refused\":[],\"drafts\":\"/c\",\"lost\":0,\"changes\":0}",
+		  "unsaved     /c\n" },
 		{ "{\"requests\":{\"200\":3,\"list\":{\"200\":\"x\"}}}", "" },
 		{ "{\"version\":\"12345678901234567890123456789\\u00e4\\u00e4\"}",
 		  "process     stacksfs 12345678901234567890123456789\u00e4\n" },
@@ -110,6 +121,22 @@ static void test_many_requests(void **state)
 	assert_int_equal(status_parse(text.data, text.len, &s), 0);
 	assert_int_equal(s.n_requests, STATUS_MAX_REQUESTS);
 	assert_string_equal(s.requests[63].status, "63");
+	buf_done(&text);
+}
+
+/* More refused saves than are shown: the rest is counted. */
+static void test_many_paths(void **state)
+{
+	struct buf text = BUF_INIT(STATUS_MAX_BYTES);
+
+	assert_int_equal(buf_puts(&text, "{\"refused\":[\"/0\""), 0);
+	for (int i = 1; i < 1000; i++)
+		assert_int_equal(buf_printf(&text, ",\"/%d\"", i), 0);
+	assert_int_equal(buf_puts(&text, "]}"), 0);
+	char *printed = print(text.data);
+
+	assert_non_null(strstr(printed, "            /19\n            and 980 more\n"));
+	free(printed);
 	buf_done(&text);
 }
 
@@ -211,6 +238,10 @@ static void test_status(void **state)
 		  0 },
 		{ "{\"api\":{\"state\":\"ok\"}}\n", "ok: %s\n", 0 },
 		{ full, "stale: %s, list 5 min 12 s old: no ?[31manswer\n", 1 },
+		{ "{\"api\":{\"state\":\"ok\"},\"refused\":[\"/a/config.json.refused\"]}\n",
+		  "refused: %s: 1 save refused, %s/a/config.json.refused\n", 1 },
+		{ "{\"refused\":[\"/a\",\"/b\"],\"api\":{\"state\":\"ok\",\"list_age_s\":3}}\n",
+		  "refused: %s, list 3 s old: 2 saves refused, the first: %s/a\n", 1 },
 		{ "{\"api\":{\"state\":\"error\"}}\n", "error: %s: no reason given\n", 1 },
 		{ "{}\n", "error: %s: no reason given\n", 1 },
 	};
@@ -390,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_not_json),
 		cmocka_unit_test(test_many_requests),
+		cmocka_unit_test(test_many_paths),
 		cmocka_unit_test(test_units),
 		cmocka_unit_test(test_member),
 		cmocka_unit_test(test_status),
