@@ -7,6 +7,7 @@
  *   options.[ch]    the command line            token.[ch]    the bearer token
  *   daemon.[ch]     into the background         mountpoint.[ch] what is mounted where
  *   command.[ch] status.[ch] bounded.[ch]       the subcommands
+ *   doctor.[ch] doctor_machine.c doctor_api.c   what mounting needs
  *   message.[ch]    one line for people
  *
  *   fuse/     mount     the session            ops       requests in, replies out
@@ -37,6 +38,7 @@
  *   http/     http      queue, deadlines, retries, rate; one thread
  *             curl      one try, by libcurl    transport the seam between the two
  *             origin    the base URL           retry, rate, header, latency
+ *             probe     a request for doctor
  *   base/     monitor   the one lock           timer     things to do later
  *             json      tokens as written      buf, blob, secret, log, clock, utf8, num
  *
@@ -59,6 +61,7 @@
 #include "base/timer.h"
 #include "command.h"
 #include "daemon.h"
+#include "doctor.h"
 #include "fs/fs.h"
 #include "fuse/mount.h"
 #include "http/curl.h"
@@ -280,29 +283,6 @@ static void first_page(void *arg, const struct api_error *error)
 	pthread_kill(p->main_thread, SIGUSR2);
 }
 
-static const char *advice(int err)
-{
-	static const struct {
-		int err;
-		const char *text;
-	} table[] = {
-		{ -EACCES, "check the token" },
-		{ -EPERM, "check what the token may do" },
-		{ -EHOSTUNREACH, "check the URL and the network" },
-		{ -ENETUNREACH, "check the network" },
-		{ -ECONNREFUSED, "check the URL" },
-		{ -ETIMEDOUT, "check the network, or give more time by -o timeout=" },
-		{ -EPROTO, "check the server's certificate, or name its authority by -o cacert=" },
-		{ -EBUSY, "the account's request limit is used up: try again later" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].err == err)
-			return table[i].text;
-	}
-	return "check the URL, or try again later";
-}
-
 /* Nothing is mounted before the API has answered, so that exit 0 means that it
  * works and a failure leaves nothing behind. */
 static int wait_for_first_page(struct program *p, struct message *ret_why)
@@ -324,7 +304,7 @@ static int wait_for_first_page(struct program *p, struct message *ret_why)
 	if (error.err == 0)
 		return 0;
 	return message_fail(ret_why, error.err, "%s: %s (%s)", p->origin.url, error.message,
-			    advice(error.err));
+			    message_advice(error.err));
 }
 
 /* ---- serving ---- */
@@ -477,6 +457,10 @@ int main(int argc, char *argv[])
 		break;
 	case OPTIONS_REFRESH:
 		status = command_refresh(&program.options, stderr);
+		break;
+	case OPTIONS_DOCTOR:
+		harden();
+		status = doctor_run(&program.options, stdout);
 		break;
 	case OPTIONS_MOUNT:
 		return mount_account(&program);

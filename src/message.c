@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "message.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -35,4 +36,27 @@ int message_fail(struct message *ret, int err, const char *fmt, ...)
 	set(ret, fmt, ap);
 	va_end(ap);
 	return err;
+}
+
+const char *message_advice(int err)
+{
+	static const struct {
+		int err;
+		const char *text;
+	} table[] = {
+		{ -EACCES, "check the token" },
+		{ -EPERM, "check what the token may do" },
+		{ -EHOSTUNREACH, "check the URL and the network" },
+		{ -ENETUNREACH, "check the network" },
+		{ -ECONNREFUSED, "check the URL" },
+		{ -ETIMEDOUT, "check the network, or give more time by -o timeout=" },
+		{ -EPROTO, "check the server's certificate, or name its authority by -o cacert=" },
+		{ -EBUSY, "the account's request limit is used up: try again later" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].err == err)
+			return table[i].text;
+	}
+	return "check the URL, or try again later";
 }

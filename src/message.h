@@ -19,6 +19,9 @@ void message_set(struct message *ret, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* message_set, and gives err back, to be written as one return statement. */
 int message_fail(struct message *ret, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* What to do about a request to the API that failed with err; never NULL. */
+const char *message_advice(int err);
+
 /* Overwrite control bytes by '?': a path or a server's text must neither make
  * a second line nor speak to the terminal. */
 void message_clean(char *text);

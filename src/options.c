@@ -162,6 +162,7 @@ static const struct subcommand {
 } mount_command = { NULL, OPTIONS_MOUNT, 1, 2 }, subcommands[] = {
 	{ "status", OPTIONS_STATUS, 0, 1 },
 	{ "refresh", OPTIONS_REFRESH, 1, 1 },
+	{ "doctor", OPTIONS_DOCTOR, 0, 2 },
 };
 
 struct parser {
@@ -530,7 +531,7 @@ static const char *valued_flags(const struct parser *p)
 {
 	if (p->helper)
 		return "otN";
-	return p->sub->command == OPTIONS_MOUNT ? "o" : "";
+	return p->sub->command == OPTIONS_MOUNT || p->sub->command == OPTIONS_DOCTOR ? "o" : "";
 }
 
 static int scan_valued(struct parser *p, char flag, const char *value)
@@ -644,26 +645,62 @@ static const char *source_or_default(const char *given)
 	return url && *url ? url : "us";
 }
 
-static int take_operands(struct parser *p)
+static int take_mount_operands(struct parser *p)
 {
 	struct options *o = &p->options;
 	const char *source = p->n_operands == 2 ? p->operands[0] : NULL;
+	int r = replace(&o->source, strdup(source_or_default(source)));
 
-	if (p->n_operands < p->sub->min_operands)
-		return message_fail(p->why, -EINVAL, "no MOUNTPOINT given");
-	if (p->n_operands == 0)
-		return 0;
-	if (!*p->operands[p->n_operands - 1])
-		return message_fail(p->why, -EINVAL, "the MOUNTPOINT is empty");
-
-	int r = replace(&o->mountpoint, strdup(p->operands[p->n_operands - 1]));
-	if (r < 0 || o->command != OPTIONS_MOUNT)
-		return r;
-	r = replace(&o->source, strdup(source_or_default(source)));
 	if (r < 0 || o->fsname)
 		return r;
 	/* As fstab has it, "none" too: by this mount -a sees that it is mounted. */
 	return replace(&o->fsname, strdup(source && *source ? source : o->source));
+}
+
+/* A mount point of such a name is written ./us. */
+static bool is_source(const char *word)
+{
+	static const char *const names[] = { "us", "eu", "none" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(word, names[i]) == 0)
+			return true;
+	return strstr(word, "://") != NULL;
+}
+
+/* Both may be missing, so one alone is what it looks like. */
+static int take_doctor_operands(struct parser *p)
+{
+	const char *source = NULL, *mountpoint = NULL;
+
+	for (unsigned i = 0; i < p->n_operands; i++) {
+		bool first_of_two = p->n_operands == 2 && i == 0;
+
+		if (first_of_two || (p->n_operands == 1 && is_source(p->operands[i])))
+			source = p->operands[i];
+		else
+			mountpoint = p->operands[i];
+	}
+	int r = replace(&p->options.source, strdup(source_or_default(source)));
+	if (r < 0 || !mountpoint)
+		return r;
+	return replace(&p->options.mountpoint, strdup(mountpoint));
+}
+
+static int take_operands(struct parser *p)
+{
+	struct options *o = &p->options;
+
+	if (p->n_operands < p->sub->min_operands)
+		return message_fail(p->why, -EINVAL, "no MOUNTPOINT given");
+	if (p->n_operands > 0 && !*p->operands[p->n_operands - 1])
+		return message_fail(p->why, -EINVAL, "the MOUNTPOINT is empty");
+	if (o->command == OPTIONS_DOCTOR)
+		return take_doctor_operands(p);
+	if (p->n_operands == 0)
+		return 0;
+	int r = replace(&o->mountpoint, strdup(p->operands[p->n_operands - 1]));
+	return r < 0 || o->command != OPTIONS_MOUNT ? r : take_mount_operands(p);
 }
 
 static int add_fixed_fuse_args(struct parser *p)
@@ -754,6 +791,7 @@ void options_help(FILE *out)
 	fputs("Usage: stacksfs [SOURCE] MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION]...]\n"
 	      "       stacksfs status [--json|--check] [MOUNTPOINT]\n"
 	      "       stacksfs refresh MOUNTPOINT\n"
+	      "       stacksfs doctor [SOURCE] [MOUNTPOINT] [-o OPTION[,OPTION]...]\n"
 	      "       stacksfs --help | --version\n"
 	      "\n"
 	      "Mounts the stacks of an integrator.io account as a directory tree.\n"
@@ -766,7 +804,7 @@ void options_help(FILE *out)
 	print_row(out, "-f", "stay in the foreground, log to stderr");
 	print_row(out, "-d", "the same, and log every request");
 	print_row(out, "--json", "the status as JSON, one text for each mount");
-	print_row(out, "--check", "one line; exit 1 when dead, stale or out of reach");
+	print_row(out, "--check", "one line; exit 1 when dead, stale, out of reach or a\nsave was refused");
 	fputs("\nOptions of -o (and what mount(8) passes from fstab):\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char left[64];

@@ -25,6 +25,7 @@ enum options_command {
 	OPTIONS_MOUNT,
 	OPTIONS_STATUS,
 	OPTIONS_REFRESH,
+	OPTIONS_DOCTOR,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
@@ -37,7 +38,7 @@ struct options {
 	enum options_format format; /* of status */
 
 	char *source;     /* for origin_parse; NULL only for status, refresh, help and version */
-	char *mountpoint; /* as it was written; NULL: status of every mount */
+	char *mountpoint; /* as it was written; NULL: status of every mount, doctor of none */
 
 	bool foreground;
 	bool debug; /* implies foreground */

@@ -225,6 +225,10 @@ static void test_subcommands(void **state)
 		{ "stacksfs status /m --check", OPTIONS_STATUS, OPTIONS_CHECK, "/m" },
 		{ "stacksfs status -- --json", OPTIONS_STATUS, OPTIONS_FOR_PEOPLE, "--json" },
 		{ "stacksfs refresh /m", OPTIONS_REFRESH, OPTIONS_FOR_PEOPLE, "/m" },
+		{ "stacksfs doctor", OPTIONS_DOCTOR, OPTIONS_FOR_PEOPLE, NULL },
+		{ "stacksfs doctor eu", OPTIONS_DOCTOR, OPTIONS_FOR_PEOPLE, NULL },
+		{ "stacksfs doctor ./eu -o ro", OPTIONS_DOCTOR, OPTIONS_FOR_PEOPLE, "./eu" },
+		{ "stacksfs doctor x /m", OPTIONS_DOCTOR, OPTIONS_FOR_PEOPLE, "/m" },
 		{ "stacksfs us status", OPTIONS_MOUNT, OPTIONS_FOR_PEOPLE, "status" },
 		{ "stacksfs -f status", OPTIONS_MOUNT, OPTIONS_FOR_PEOPLE, "status" },
 		{ "stacksfs -- status", OPTIONS_MOUNT, OPTIONS_FOR_PEOPLE, "status" },
@@ -247,6 +251,40 @@ static void test_subcommands(void **state)
 			assert_null(o.mountpoint);
 		options_done(&o);
 	}
+}
+
+/* Of doctor both operands may be missing. */
+static void test_doctor(void **state)
+{
+	static const struct {
+		const char *line, *source, *mountpoint;
+	} rows[] = {
+		{ "stacksfs doctor", "us", NULL },
+		{ "stacksfs doctor none", "us", NULL },
+		{ "stacksfs doctor eu", "eu", NULL },
+		{ "stacksfs doctor https://a.example", "https://a.example", NULL },
+		{ "stacksfs doctor /m", "us", "/m" },
+		{ "stacksfs doctor eu eu", "eu", "eu" },
+		{ "stacksfs doctor nonsense /m", "nonsense", "/m" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct options o = accept(rows[i].line);
+
+		assert_string_equal(o.source, rows[i].source);
+		if (rows[i].mountpoint)
+			assert_string_equal(o.mountpoint, rows[i].mountpoint);
+		else
+			assert_null(o.mountpoint);
+		options_done(&o);
+	}
+	struct options o = accept("stacksfs doctor /m -o ttl=3,allow_other");
+	assert_int_equal(o.ttl_s, 3);
+	assert_true(has_fuse_arg(&o, "-oallow_other"));
+	options_done(&o);
+	refuse("stacksfs doctor eu _", "the MOUNTPOINT is empty");
+	refuse("stacksfs doctor a b c", "one operand too many: 'c'");
+	refuse("stacksfs doctor -f", "unknown option -f");
 }
 
 static void test_refused(void **state)
@@ -412,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_paths_become_absolute),
 		cmocka_unit_test(test_mount_helper),
 		cmocka_unit_test(test_subcommands),
+		cmocka_unit_test(test_doctor),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_no_token_in_messages),

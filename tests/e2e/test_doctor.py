@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""stacksfs doctor: a line for each thing that mounting needs, and status when saves were refused."""
+import json
+import re
+import socket
+
+import pytest
+from account import LIST, stack
+from emulator import TlsFront
+from mount import TOKEN_ENV, mounted_at
+
+
+@pytest.fixture
+def api(account):
+    api = account(page_size=2)
+    for number in range(1, 6):
+        api.add_stack(stack(f"stack-{number}", number))
+    return api
+
+
+@pytest.fixture
+def folder(work):
+    path = work / "here"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def token_file(api, work):
+    path = work / "token"
+    path.touch(mode=0o600)
+    path.write_text(api.token + "\n")
+    return path
+
+
+@pytest.fixture
+def doctor(api, stacksfs):
+    """{name: (word, text)} of the lines, with the exit status checked against them."""
+    def run(*arguments, env=None, **kwargs):
+        done = stacksfs("doctor", *arguments, env=env, **kwargs)
+        assert done.stderr == ""
+        assert api.token not in done.stdout
+        *lines, verdict = done.stdout.splitlines()
+        found = {}
+        for line in lines:
+            word, name, text = re.fullmatch(r"(ok|note|FAIL|-) +(\S+(?: \S+)?)  +(.*)", line).groups()
+            assert name not in found
+            found[name] = word, text
+        failed = [word for word, _ in found.values() if word == "FAIL"]
+        assert done.returncode == (1 if failed else 0)
+        assert verdict.startswith("Mounting would " + ("fail" if failed else "work"))
+        return found
+
+    return run
+
+
+def failures(found):
+    return {name for name, (word, _) in found.items() if word == "FAIL"}
+
+
+def test_all_is_well(api, folder, token_file, doctor, work):
+    found = doctor(api.url, folder, "-o", f"token_file={token_file}")
+    assert failures(found) == set()
+    assert found["mount point"] == ("ok", f"{folder}: an empty directory")
+    assert found["URL"] == ("ok", api.url)
+    assert str(token_file) in found["token"][1]
+    assert re.match(r"token accepted; 5 stacks, listed by 3 requests in \d+ ms", found["account"][1])
+    assert re.match(r"\d+ ms for an answer", found["latency"][1])
+    assert found["clock"] == ("ok", "agrees with the API's")
+    assert found["rate"][1].startswith("100 requests a second")
+    assert mounted_at(folder) is None
+    assert not (work / "home" / "state").exists(), "nothing is made"
+    assert api.statuses("list") == [401, 200, 200, 200], "and nothing but the list is asked"
+    assert api.violations() == []
+
+
+def test_without_operands(api, doctor):
+    found = doctor(env={"CELIGO_BASE_URL": api.url, TOKEN_ENV: api.token})
+    assert failures(found) == set()
+    assert found["mount point"][0] == "-"
+    assert found["token"] == ("ok", f"from {TOKEN_ENV}")
+
+
+def test_a_source_alone_and_a_mount_point_alone(api, folder, doctor):
+    env = {"CELIGO_BASE_URL": api.url, TOKEN_ENV: api.token}
+    assert doctor(api.url, env=env)["mount point"][0] == "-"
+    assert doctor(folder, env=env)["URL"][1] == api.url
+
+
+def test_a_credential(api, work, doctor):
+    (work / "stacksfs.token").write_text(api.token)
+    found = doctor(api.url, env={"CREDENTIALS_DIRECTORY": work})
+    assert found["token"] == ("ok", f"from {work}/stacksfs.token, a credential")
+
+
+def test_a_refused_token(api, doctor):
+    found = doctor(api.url, env={TOKEN_ENV: "wrong-canary"})
+    assert failures(found) == {"account"}
+    assert "refused" in found["account"][1] and "wrong-canary" not in str(found)
+
+
+def test_no_token(api, doctor):
+    found = doctor(api.url)
+    assert failures(found) == {"token"}
+    assert found["account"][0] == "-"
+
+
+def test_a_token_file_that_others_can_read(api, token_file, doctor):
+    token_file.chmod(0o644)
+    found = doctor(api.url, "-o", f"token_file={token_file}")
+    assert failures(found) == {"token"}
+    assert "chmod 600" in found["token"][1]
+
+
+def test_a_bad_source(api, doctor):
+    found = doctor("https://user:canary@example.com", "-o", "ro", env={TOKEN_ENV: api.token})
+    assert failures(found) == {"URL"}
+    assert "canary" not in str(found)
+
+
+def test_an_unknown_host(api, doctor):
+    found = doctor("https://no-such-host.invalid", "-o", "timeout=5", env={TOKEN_ENV: api.token})
+    assert failures(found) == {"name"}
+    assert "no-such-host.invalid" in found["name"][1]
+
+
+def test_nobody_listens(api, doctor):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        found = doctor(url, "-o", "timeout=5", env={TOKEN_ENV: api.token})
+    assert failures(found) == {"connection"}
+    assert "127.0.0.1" in found["connection"][1] and "check the URL" in found["connection"][1]
+
+
+def test_no_answer(api, doctor):
+    api.fault(kind="hang", path=LIST)
+    found = doctor(api.url, "-o", "timeout=1", env={TOKEN_ENV: api.token})
+    assert failures(found) == {"connection"}
+    assert "timeout=" in found["connection"][1], "what to do"
+
+
+def test_a_list_that_fails(api, doctor):
+    api.fault(kind="status", status=403, path=LIST,
+              body='{"errors":[{"code":"c","message":"Not on a Monday."}]}')
+    found = doctor(api.url, env={TOKEN_ENV: api.token})
+    assert failures(found) == {"account"}
+    assert "Not on a Monday" in found["account"][1]
+
+
+def test_a_missing_mount_point(api, work, doctor):
+    found = doctor(api.url, work / "missing", env={TOKEN_ENV: api.token})
+    assert failures(found) == {"mount point"}
+    assert "mkdir" in found["mount point"][1]
+
+
+def test_a_mount_point_that_is_taken(api, mount, doctor):
+    mnt = mount(api)
+    found = doctor(api.url, mnt.path, env={TOKEN_ENV: api.token})
+    assert failures(found) == {"mount point"}
+    assert "mounted already" in found["mount point"][1]
+    api.expect(**api.counts())
+
+
+def test_a_dead_mount(api, mount, doctor):
+    mnt = mount(api, background=True)
+    mnt.kill()
+    found = doctor(api.url, mnt.path, env={TOKEN_ENV: api.token})
+    assert failures(found) == set()
+    assert found["mount point"][0] == "note" and "clears" in found["mount point"][1]
+    mnt.abort()
+    api.expect(**api.counts())
+
+
+def test_a_state_directory_that_cannot_be(api, work, doctor):
+    (work / "file").touch()
+    found = doctor(api.url, "-o", f"state={work}/file/below", env={TOKEN_ENV: api.token})
+    assert failures(found) == {"state"}
+
+
+def test_a_proxy_does_the_look_up(api, doctor):
+    """And what a proxy's URL holds is not shown."""
+    found = doctor("https://no-such-host.invalid", "-o",
+                   "timeout=5,proxy=http://user:canary-pass@127.0.0.1:1", env={TOKEN_ENV: api.token})
+    assert found["name"] == ("ok", "no-such-host.invalid: left to the proxy")
+    assert failures(found) == {"connection"}
+    assert "canary-pass" not in str(found)
+
+
+# ---- TLS ----
+
+@pytest.fixture
+def front(api, work):
+    if not TlsFront.program():
+        pytest.skip("no nghttpx here (Debian: nghttp2-proxy)")
+    with TlsFront(api, work / "tls", args=["--no-ocsp"]) as front:
+        yield front
+
+
+def test_a_certificate(api, front, doctor):
+    found = doctor(front.url, "-o", f"cacert={front.cacert}", env={TOKEN_ENV: api.token})
+    assert failures(found) == set()
+    word, text = found["TLS"]
+    assert word == "note", "it ends in two days"
+    assert re.match(r"trusted, until \d{4}-\d\d-\d\d \(1 d 23 h\), issued by .*stacksfs test CA", text)
+
+
+def test_a_certificate_that_nobody_trusts(api, front, doctor):
+    found = doctor(front.url, env={TOKEN_ENV: api.token})
+    assert failures(found) == {"TLS"}
+    assert "cacert" in found["TLS"][1], "what to do"
+    assert api.counts() == {}
+
+
+def test_a_missing_file_of_authorities(api, work, doctor):
+    found = doctor(api.url, "-o", f"cacert={work}/none", env={TOKEN_ENV: api.token})
+    assert "cacert" in failures(found)
+
+
+# ---- status, when a save was refused ----
+
+def test_status_names_refused_saves_and_drafts(api, mount, stacksfs):
+    mnt = mount(api)
+    (mnt / "new").mkdir()
+    for name in ("stack-1", "new"):
+        with pytest.raises(OSError):
+            (mnt / name / "config.json").write_text("{")
+    done = stacksfs("status", mnt.path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"\nrefused     {mnt.path}/stack-1/config.json.refused\n" in done.stdout
+    assert f"\nunsaved     {mnt.path}/new/config.json\n" in done.stdout
+    done = stacksfs("status", "--check", mnt.path)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"refused: {mnt.path}, list ")
+    shown = json.loads(stacksfs("status", "--json", mnt.path).stdout)
+    assert shown["refused"] == ["/stack-1/config.json.refused"]
+    assert shown["drafts"] == ["/new/config.json"]
+
+    (mnt / "stack-1" / "config.json.refused").unlink()
+    assert stacksfs("status", "--check", mnt.path).returncode == 0
+    api.expect(list=3)
