@@ -102,6 +102,9 @@ static const struct row rows[] = {
 	  "token= would show the token to every user of this machine; give token_file=FILE or set "
 	  "CELIGO_API_TOKEN",
 	  0, 0, 0, NULL },
+	{ "remount", KIND_NEVER, NULL,
+	  "the options of a mount cannot be changed while it is there; unmount and mount anew", 0,
+	  0, 0, NULL },
 	{ "rw", KIND_OFF, NULL, NULL, TO(ro), 0, 0, NULL },
 	{ "default_permissions", KIND_IGNORE }, /* always on */
 
@@ -145,6 +148,10 @@ static const struct row rows[] = {
 	{ "nolazytime", KIND_IGNORE },
 	{ "strictatime", KIND_IGNORE },
 	{ "nostrictatime", KIND_IGNORE },
+	{ "mand", KIND_IGNORE },
+	{ "nomand", KIND_IGNORE },
+	{ "iversion", KIND_IGNORE },
+	{ "noiversion", KIND_IGNORE },
 	{ "silent", KIND_IGNORE },
 	{ "loud", KIND_IGNORE },
 	{ "comment", KIND_IGNORE },

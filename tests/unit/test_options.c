@@ -207,6 +207,8 @@ static void test_mount_helper(void **state)
 	assert_string_equal(o.source, "us");
 	options_done(&o);
 
+	refuse("mount.stacksfs us /m -o remount,ro,ttl=5",
+	       "the options of a mount cannot be changed while it is there; unmount and mount anew");
 	refuse("mount.stacksfs us /m -N ns", "-N: cannot mount in another namespace");
 	refuse("mount.stacksfs us /m -o rw,nonsense", "unknown option 'nonsense'");
 }
