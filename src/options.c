@@ -793,8 +793,18 @@ static void print_row(FILE *out, const char *left, const char *text)
 	}
 }
 
+bool options_describe(size_t i, struct options_entry *ret)
+{
+	if (i >= ARRAY_SIZE(rows) || !rows[i].help) /* what is told comes first */
+		return false;
+	*ret = (struct options_entry){ rows[i].name, rows[i].value, rows[i].help };
+	return true;
+}
+
 void options_help(FILE *out)
 {
+	struct options_entry e;
+
 	fputs("Usage: stacksfs [SOURCE] MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION]...]\n"
 	      "       stacksfs status [--json|--check] [MOUNTPOINT]\n"
 	      "       stacksfs refresh MOUNTPOINT\n"
@@ -813,13 +823,11 @@ void options_help(FILE *out)
 	print_row(out, "--json", "the status as JSON, one text for each mount");
 	print_row(out, "--check", "one line; exit 1 when dead, stale, out of reach or a\nsave was refused");
 	fputs("\nOptions of -o (and what mount(8) passes from fstab):\n", out);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; options_describe(i, &e); i++) {
 		char left[64];
 
-		if (!rows[i].help)
-			continue;
-		snprintf(left, sizeof(left), "%s%s%s", rows[i].name, rows[i].value ? "=" : "",
-			 rows[i].value ? rows[i].value : "");
-		print_row(out, left, rows[i].help);
+		snprintf(left, sizeof(left), "%s%s%s", e.name, e.value ? "=" : "",
+			 e.value ? e.value : "");
+		print_row(out, left, e.help);
 	}
 }

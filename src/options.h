@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* options: the command line as a struct.  One table of options drives the
- * parsing, --help and the hint at what a mistyped option may have meant.
+ * parsing, --help, the shells' completions and the hint at what a mistyped
+ * option may have meant.
  *
  * Only the arguments and CELIGO_BASE_URL are read; no file is touched and
  * nothing is printed but by options_help.
@@ -9,6 +10,7 @@
 #define OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/macros.h"
@@ -79,5 +81,15 @@ NODISCARD int options_parse(int argc, char *const argv[], struct options *ret,
 			    struct message *ret_why);
 
 void options_help(FILE *out);
+
+/* An option of -o that --help shows. */
+struct options_entry {
+	const char *name;
+	const char *value; /* what --help calls it; NULL: it takes none */
+	const char *help;  /* maybe several lines */
+};
+
+/* The i-th in the order of --help; false when there are no more. */
+bool options_describe(size_t i, struct options_entry *ret);
 
 #endif
