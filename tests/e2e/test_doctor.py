@@ -10,6 +10,9 @@ from emulator import TlsFront
 from mount import TOKEN_ENV, mounted_at
 
 
+pytestmark = pytest.mark.any_requests("test_all_is_well counts them")
+
+
 @pytest.fixture
 def api(account):
     api = account(page_size=2)

@@ -12,6 +12,54 @@ import pytest
 from mount import environment, output_of, run
 
 SBIN = os.path.realpath("/sbin")
+MANAGER = "/lib/systemd/systemd"
+
+# A user's systemd, as root, in control groups of its own; what it is given to do is in $TASK.
+USER_MANAGER = r"""
+set -eu
+legacy=$(sed -n 's/^[0-9]*:name=systemd://p' /proc/self/cgroup)
+if [ -n "$legacy" ]; then
+    top=/sys/fs/cgroup/systemd$legacy
+else
+    top=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+fi
+group=${top%/}/stacksfs-test-$$
+mkdir "$group"
+trap 'find "$group" -depth -type d -exec rmdir {} +' EXIT
+export LEGACY=$legacy
+(
+    echo $BASHPID > "$group/cgroup.procs"
+    exec unshare --cgroup --mount --propagation private --pid --fork --kill-child --mount-proc \
+        bash -c "$INNER"
+)
+"""
+USER_MANAGER_INNER = r"""
+set -eu
+mount -t tmpfs tmpfs /sys/fs/cgroup
+if [ -n "$LEGACY" ]; then
+    mkdir /sys/fs/cgroup/systemd
+    mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+else
+    mount -t cgroup2 cgroup /sys/fs/cgroup
+fi
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system /run/user/0
+export XDG_RUNTIME_DIR=/run/user/0 XDG_DATA_DIRS=/usr/local/share:/usr/share
+eval "$BEFORE"
+mount --make-rshared / # systemd mounts credentials in a namespace, to be seen in this one
+/lib/systemd/systemd --user --log-target=console > "$HOME/manager.log" 2>&1 &
+manager=$!
+until [ -S /run/user/0/systemd/private ]; do
+    kill -0 $manager
+    sleep 0.05 # no event tells it
+done
+systemctl --user is-system-running --wait >/dev/null || true
+result=0
+bash -euc "$TASK" || result=$?
+kill -TERM $manager
+wait $manager || true
+exit $result
+"""
 
 
 class Namespace:
@@ -56,6 +104,12 @@ class Namespace:
         pids = ["--pid", "--fork", "--kill-child", "--mount-proc"] if own_pids else []
         return run(["unshare", "--mount", "--propagation", "private", *pids, "bash", "-c", text],
                    env=self.env, **kwargs)
+
+    def run_by_systemd(self, before, task, **kwargs):
+        """before: a script, as run()'s, then task with a user's systemd that runs."""
+        env = dict(self.env, INNER=USER_MANAGER_INNER, TASK=task,
+                   BEFORE="\n".join([*self.setup, before]))
+        return run(["bash", "-c", USER_MANAGER], env=env, **kwargs)
 
     def output(self, script, **kwargs):
         done = self.run(script, **kwargs)
