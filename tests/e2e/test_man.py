@@ -7,7 +7,7 @@ import pytest
 from conftest import BUILD, EMULATOR, STACKSFS, TOP
 from mount import environment, output_of, run
 
-PAGES = ["stacksfs.1", "stacks-emulator.1"]
+PAGES = ["stacksfs.1", "stacks-emulator.1", "mount.stacksfs.8"]
 
 
 def text_of(path):
