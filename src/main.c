@@ -407,6 +407,17 @@ static int run(struct program *p, struct message *ret_why)
 	return r < 0 ? r : serve(p, ret_why);
 }
 
+/* With fields where systemd has started us: then our stderr is its journal's. */
+static void start_log(const struct options *o)
+{
+	enum log_level level = o->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+
+	if (o->foreground && log_stderr_is_journal() &&
+	    log_setup_journal(level, LOG_JOURNAL_SOCKET) == 0)
+		return;
+	log_setup(level, !o->foreground);
+}
+
 static int mount_account(struct program *p)
 {
 	struct message why;
@@ -426,7 +437,7 @@ static int mount_account(struct program *p)
 		tear_down(p);
 		return status;
 	}
-	log_setup(p->options.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, !p->options.foreground);
+	start_log(&p->options);
 	block_signals();
 	p->main_thread = pthread_self();
 

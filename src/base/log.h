@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* log: one line per event, to stderr or to syslog.
+/* log: one line per event, to stderr, to syslog or to systemd's journal.
  *
  * A function either logs or returns an error, never both (debug excepted).
  * Never pass a secret or a file's content.  Control bytes in a line are
@@ -21,6 +21,25 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 void log_setup(enum log_level max_level, bool to_syslog);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *module, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* What a line is about, for the journal, which keeps it as fields; elsewhere the
+ * line alone has to say it.  NULL and 0 are left out. */
+struct log_fields {
+	const char *op, *path;
+	int err; /* negative errno */
+	unsigned long long request;
+};
+
+void log_write_fields(enum log_level level, const char *module, const struct log_fields *fields,
+		      const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+#define LOG_JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+/* Whether stderr leads to the journal ($JOURNAL_STREAM, systemd.exec(5)). */
+bool log_stderr_is_journal(void);
+/* Instead of log_setup: to the socket that the journal listens on.  A line that
+ * it does not take at once goes to stderr.  -ENAMETOOLONG, or connect(2)'s. */
+NODISCARD int log_setup_journal(enum log_level max_level, const char *socket_path);
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, LOG_MODULE, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, LOG_MODULE, __VA_ARGS__)

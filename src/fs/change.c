@@ -122,9 +122,11 @@ void note_log(const char *call, const char *path, int err, const struct api_erro
 	if (why->call_no)
 		snprintf(request, sizeof(request), " (request %llu)",
 			 (unsigned long long)why->call_no);
-	log_warning("%s %s: %s%s%s%s%s%s%s", call, path, err ? strerrorname_np(-err) : "",
-		    err ? ": " : "", why->message, why->code[0] ? " [" : "", why->code,
-		    why->code[0] ? "]" : "", request);
+	const struct log_fields fields = { call, path, err, why->call_no };
+	log_write_fields(LOG_LEVEL_WARNING, LOG_MODULE, &fields,
+			 "%s %s: %s%s%s%s%s%s%s", call, path, err ? strerrorname_np(-err) : "",
+			 err ? ": " : "", why->message, why->code[0] ? " [" : "", why->code,
+			 why->code[0] ? "]" : "", request);
 }
 
 void note_error(struct fs *fs, const struct dir *dir, const char *file, const char *call,

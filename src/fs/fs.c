@@ -60,15 +60,6 @@ static void unpark(struct fs_op *op)
 	op->prev = op->next = NULL;
 }
 
-static void finish(struct fs *fs, struct fs_op *op, int err)
-{
-	unpark(op);
-	change_leave(op);
-	op->err = err;
-	op->deferred.run = run_done;
-	monitor_defer(fs->monitor, &op->deferred);
-}
-
 /* What the op is about, as a path from the mount's root. */
 static void path_of(const struct fs *fs, const struct fs_op *op, char *out, size_t size)
 {
@@ -84,6 +75,25 @@ static void path_of(const struct fs *fs, const struct fs_op *op, char *out, size
 		 named ? "/" : "", named ? name : "");
 	if (!*out)
 		snprintf(out, size, "/");
+}
+
+static void log_op(const struct fs *fs, const struct fs_op *op, int err)
+{
+	char path[600];
+
+	path_of(fs, op, path, sizeof(path));
+	log_debug("%s %s: %s", calls[op->call].name, path, err ? strerrorname_np(-err) : "ok");
+}
+
+static void finish(struct fs *fs, struct fs_op *op, int err)
+{
+	if (log_enabled(LOG_LEVEL_DEBUG))
+		log_op(fs, op, err);
+	unpark(op);
+	change_leave(op);
+	op->err = err;
+	op->deferred.run = run_done;
+	monitor_defer(fs->monitor, &op->deferred);
 }
 
 /* One line in the log and in .stacksfs/errors for each system call that a

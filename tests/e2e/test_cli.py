@@ -578,6 +578,25 @@ def test_the_helpers_fake_mounts_nothing(api, folder, token_file, helper, work):
     api.expect()
 
 
+# ---- the log ----
+
+def test_debugging_shows_the_kernels_requests_and_the_apis(api, mount):
+    mnt = mount(api, debug=True)
+    config = mnt.config("one")
+    mnt.read("one", "systemToken")
+    with pytest.raises(FileNotFoundError):
+        mnt.read("two", "config.json")
+    log = mnt.log()
+    for line in ("debug fs: open /one/config.json: ok", "debug fs: read /one/systemToken: ok",
+                 "debug fs: lookup /two: "):
+        assert line in log, line
+    assert re.search(r"debug http: #\d+ GET /v1/stacks: 200, \d+ bytes, \d+ ms", log)
+    secret = api.system_token(api.records()[0].id).decode().strip()
+    assert secret not in log and api.token not in log
+    assert config.decode().splitlines()[1] not in log
+    api.expect(list=1, token=1)
+
+
 # ---- words for people ----
 
 def test_help(stacksfs):

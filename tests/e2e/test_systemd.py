@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The units: checked by systemd-analyze, and run by a real systemd where one can be started."""
+import errno
+import json
 import os
 import re
 import shutil
 
 import pytest
-from account import stack
+from account import TOKEN, stack
 from conftest import BUILD, fuse_is_missing
 from mount import run
 from namespace import MANAGER, Namespace
@@ -157,6 +159,37 @@ def test_the_systems_unit_mounts_with_all_that_it_gives_up(systemd, namespace):
         systemctl --user show -P Result $unit
         """)
     assert output.split() == ["NoNewPrivs:", "1", "CapEff:", "0000000000200000", "one", "success"]
+
+
+def test_the_journal_has_fields(systemd, api, namespace):
+    """Of a real journald: what failed, where and why, to be searched for."""
+    if not os.path.exists("/lib/systemd/systemd-journald") or not shutil.which("journalctl"):
+        pytest.skip("no journald here")
+    (namespace.work / "home" / ".config" / "systemd" / "user.conf").unlink()
+    api.fault(kind="status", status=403, path=TOKEN)
+    output = systemd(START + """
+        ! cat $place/one/systemToken 2>/dev/null
+        systemctl --user stop $unit
+        journalctl --sync >/dev/null 2>&1 || true
+        journalctl --directory=/run/log/journal -o json SYSLOG_IDENTIFIER=stacksfs
+        """, before="""
+        mkdir -p /run/systemd/journal /run/log/journal
+        head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \\n' > /run/machine-id
+        mount --bind /run/machine-id /etc/machine-id
+        /lib/systemd/systemd-journald >/dev/null 2>&1 &
+        until [ -S /run/systemd/journal/stdout ]; do kill -0 $!; sleep 0.05; done
+        """)
+    entries = [json.loads(line) for line in output.splitlines()]
+    assert any("is mounted on" in entry["MESSAGE"] for entry in entries)
+    failed, = [entry for entry in entries if "ERRNO" in entry]
+    assert failed["ERRNO"] == str(errno.EPERM)
+    assert failed["STACKSFS_PATH"] == "/one/systemToken"
+    assert failed["STACKSFS_OP"] in ("lookup", "getattr", "open")
+    assert failed["STACKSFS_MODULE"] == "fs"
+    assert failed["PRIORITY"] == "4"
+    assert int(failed["STACKSFS_REQUEST"]) > 0
+    assert failed["_SYSTEMD_USER_UNIT" if "_SYSTEMD_USER_UNIT" in failed else "_COMM"]
+    assert api.token not in output
 
 
 def test_no_leftover_control_group():

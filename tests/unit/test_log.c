@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -143,6 +146,134 @@ static void test_threads(void **state)
 	assert_int_equal(*line, '\0');
 }
 
+/* ---- the journal ---- */
+
+static int journal; /* its end */
+static char journal_dir[] = "test-log-XXXXXX";
+static char journal_path[64];
+
+static int start_journal(void **state)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+
+	snprintf(journal_dir, sizeof(journal_dir), "test-log-XXXXXX");
+	assert_non_null(mkdtemp(journal_dir));
+	snprintf(journal_path, sizeof(journal_path), "%s/socket", journal_dir);
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", journal_path);
+	journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return bind(journal, (const struct sockaddr *)&to, sizeof(to));
+}
+
+static int end_journal(void **state)
+{
+	log_setup(LOG_LEVEL_INFO, false);
+	if (journal >= 0)
+		close(journal);
+	unlink(journal_path);
+	return rmdir(journal_dir);
+}
+
+static const char *journal_entry(void)
+{
+	ssize_t n = recv(journal, got, sizeof(got) - 1, MSG_DONTWAIT);
+
+	assert_true(n >= 0);
+	got[n] = '\0';
+	return got;
+}
+
+static void test_journal(void **state)
+{
+	const struct log_fields all = { "open", "/a\nb", -EIO, 7 }, none = { 0 };
+
+	assert_int_equal(log_setup_journal(LOG_LEVEL_INFO, journal_path), 0);
+	log_warning("one\n%s", "two");
+	assert_string_equal(journal_entry(), "SYSLOG_IDENTIFIER=stacksfs\nPRIORITY=4\n"
+					     "STACKSFS_MODULE=test\nMESSAGE=one\\x0atwo\n");
+	log_write_fields(LOG_LEVEL_ERROR, "m", &all, "text");
+	assert_string_equal(journal_entry(),
+			    "SYSLOG_IDENTIFIER=stacksfs\nPRIORITY=3\nSTACKSFS_MODULE=m\n"
+			    "STACKSFS_OP=open\nSTACKSFS_PATH=/a\\x0ab\nERRNO=5\n"
+			    "STACKSFS_REQUEST=7\nMESSAGE=text\n");
+	log_write_fields(LOG_LEVEL_INFO, "m", &none, "t");
+	assert_string_equal(journal_entry(), "SYSLOG_IDENTIFIER=stacksfs\nPRIORITY=6\n"
+					     "STACKSFS_MODULE=m\nMESSAGE=t\n");
+	log_debug("not asked for");
+	assert_int_equal(recv(journal, got, sizeof(got), MSG_DONTWAIT), -1);
+}
+
+/* The longest of all: the newline after each field stays. */
+static void test_journal_long(void **state)
+{
+	static char text[10000];
+	const struct log_fields fields = { text, text, -EIO, ~0ull };
+
+	memset(text, 1, sizeof(text) - 1);
+	assert_int_equal(log_setup_journal(LOG_LEVEL_INFO, journal_path), 0);
+	log_write_fields(LOG_LEVEL_INFO, text, &fields, "%s", text);
+	const char *entry = journal_entry();
+	assert_true(strlen(entry) < 4096);
+	assert_int_equal(entry[strlen(entry) - 1], '\n');
+	for (const char *line = entry; *line; line = strchr(line, '\n') + 1)
+		assert_true(strcspn(line, "=") < strcspn(line, "\n"));
+}
+
+/* A journal that has gone, or does not read: nothing is lost, nobody waits. */
+static void test_journal_gone(void **state)
+{
+	unsigned n = 0;
+
+	assert_int_equal(log_setup_journal(LOG_LEVEL_INFO, journal_path), 0);
+	capture();
+	for (; n < 100000 && lseek(file, 0, SEEK_END) == 0; n++)
+		log_info("line");
+	assert_in_range(n, 2, 99999);
+	close(journal);
+	journal = -1;
+	log_info("after");
+	assert_non_null(
+		strstr(captured(), "stacksfs: info test: line\nstacksfs: info test: after\n"));
+	assert_int_equal(log_setup_journal(LOG_LEVEL_INFO, journal_path), -ECONNREFUSED);
+}
+
+static void test_no_journal(void **state)
+{
+	char path[200];
+
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(log_setup_journal(LOG_LEVEL_INFO, path), -ENAMETOOLONG);
+	assert_int_equal(log_setup_journal(LOG_LEVEL_INFO, "test-no-socket"), -ENOENT);
+}
+
+static void test_is_journal(void **state)
+{
+	char text[64];
+	struct stat st;
+
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	const struct {
+		const char *fmt;
+		bool is;
+	} rows[] = {
+		{ "%llu:%llu", true }, { "1%llu:%llu", false }, { "%llu:%llu0", false },
+		{ "%llu%llu", false }, { "x%llu:%llu", false }, { "%llu:%llux", false },
+		{ "", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(text, sizeof(text), rows[i].fmt, (unsigned long long)st.st_dev,
+			 (unsigned long long)st.st_ino);
+#pragma GCC diagnostic pop
+		setenv("JOURNAL_STREAM", text, 1);
+		assert_int_equal(log_stderr_is_journal(), rows[i].is);
+	}
+	unsetenv("JOURNAL_STREAM");
+	assert_false(log_stderr_is_journal());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +283,11 @@ int main(void)
 		cmocka_unit_test(test_errno_is_kept),
 		cmocka_unit_test(test_syslog_is_not_stderr),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test_setup_teardown(test_journal, start_journal, end_journal),
+		cmocka_unit_test_setup_teardown(test_journal_long, start_journal, end_journal),
+		cmocka_unit_test_setup_teardown(test_journal_gone, start_journal, end_journal),
+		cmocka_unit_test(test_no_journal),
+		cmocka_unit_test(test_is_journal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
