@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Mounting as Linux does: the real mount(8), umount(8) and /etc/fstab, in a mount namespace."""
 import os
+import re
+import shutil
 
 import pytest
 from account import stack
-from conftest import BUILD, fuse_is_missing
+from conftest import BUILD, TOP, fuse_is_missing
 from mount import run
 from namespace import Namespace
 
@@ -203,6 +205,25 @@ def test_several_accounts(account, work, namespace):
         """)
     assert output.split()[:3] == ["production", "sandbox", "eu"]
     assert output.count(f"mount       {work}/") == 3
+
+
+def test_the_readmes_lines_of_fstab(api, work, namespace):
+    """As they are printed, but for the account and the folders."""
+    token = work / "etc"
+    token.mkdir()
+    lines = re.findall(r"^ {4}((?:us|eu) +/\S+ +stacksfs .*)$", (TOP / "README.md").read_text(), re.M)
+    assert len(lines) == 4
+    for line in lines:
+        folder, name = re.search(r"/mnt/(\S+) .*/etc/stacksfs/(\w+)\.token", line).groups()
+        (token / f"{name}.token").touch(mode=0o600)
+        (token / f"{name}.token").write_text(api.token)
+        (work / "mnt" / folder).mkdir(parents=True)
+        namespace.fstab(re.sub("^(us|eu)", api.url, line).replace("/mnt", str(work / "mnt"))
+                        .replace("/etc/stacksfs", str(token)))
+        output = namespace.output(f"mount -a; ls {work}/mnt/{folder}; umount {work}/mnt/{folder}")
+        assert output == "one\n"
+        shutil.rmtree(work / "mnt")
+        namespace.setup.pop()
 
 
 def test_a_user_mounts_by_the_line_of_fstab(api, work, token_file, namespace):
