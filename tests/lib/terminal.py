@@ -133,7 +133,8 @@ class Terminal:
             return False
         watched = [self._tmux.stdout, self._pidfd]
         if self._tmux.stdout in select.select(watched, [], [], timeout)[0]:
-            self._read(0)
+            with contextlib.suppress(TerminalError):  # it ends with the program
+                self._read(0)
         return True
 
     def has_ended(self):
