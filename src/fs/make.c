@@ -197,10 +197,13 @@ int fs_step_symlink(struct fs *fs, struct fs_op *op)
 	if (tree_local(parent->dir, op->name))
 		return -EEXIST;
 	r = make_local(fs, op, parent->dir, NODE_SCRATCH_LINK, op->name, &node);
-	if (r == 0)
-		r = content_write(node->content, 0, op->target, strlen(op->target), SIZE_MAX);
 	if (r < 0)
 		return r;
+	r = content_write(node->content, 0, op->target, strlen(op->target), SIZE_MAX);
+	if (r < 0) {
+		tree_unlink(fs->tree, node);
+		return r;
+	}
 	fs_give_entry(fs, node, 0, &op->entry);
 	return 0;
 }

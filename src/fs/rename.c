@@ -17,41 +17,52 @@
 
 /* ---- within a stack's directory ---- */
 
-/* What config.json says now, as a scratch file's content. */
-static int config_content(struct fs *fs, struct node *node, struct content **ret)
+/* What config.json says now, as a scratch file's content; *ret is NULL where the
+ * draft's will do, which is taken only when nothing can fail any more. */
+static int copy_config(struct fs *fs, const struct node *node, struct content **ret)
 {
-	struct fs_entry shown;
+	CLEANUP(content_freep) struct content *c = NULL;
 	const char *text;
 	size_t len;
 
-	node_attr(fs, node, &shown);
-	if (node->draft) {
-		*ret = TAKE_PTR(node->draft->content);
-		edit_free(TAKE_PTR(node->draft));
-		content_use_as(*ret, CONTENT_SCRATCH);
-	} else {
-		CLEANUP(content_freep) struct content *c = NULL;
-		int r = content_new(&fs->budget, CONTENT_SCRATCH, &c);
-
-		node_text(node, &text, &len);
-		if (r == 0)
-			r = content_write(c, 0, text, len, SIZE_MAX);
-		if (r < 0)
-			return r;
+	*ret = NULL;
+	if (node->draft)
+		return 0;
+	int r = content_new(&fs->budget, CONTENT_SCRATCH, &c);
+	node_text(node, &text, &len);
+	if (r == 0)
+		r = content_write(c, 0, text, len, SIZE_MAX);
+	if (r == 0)
 		*ret = TAKE_PTR(c);
-	}
-	(*ret)->mode = shown.attr.st_mode & 07777;
-	(*ret)->uid = shown.attr.st_uid;
-	(*ret)->gid = shown.attr.st_gid;
-	(*ret)->mtime = shown.attr.st_mtim;
-	return 0;
+	return r;
+}
+
+static struct content *take_draft(struct node *node)
+{
+	struct content *c = TAKE_PTR(node->draft->content);
+
+	edit_free(TAKE_PTR(node->draft));
+	content_use_as(c, CONTENT_SCRATCH);
+	return c;
+}
+
+static void become_scratch(struct node *node, struct content *content, const struct stat *shown)
+{
+	node->content = content ? content : take_draft(node);
+	node->content->mode = shown->st_mode & 07777;
+	node->content->uid = shown->st_uid;
+	node->content->gid = shown->st_gid;
+	node->content->mtime = shown->st_mtim;
+	record_unref(node->record);
+	node->record = NULL;
 }
 
 /* An editor makes room for the file that it is about to write. */
 static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 {
-	struct node *node = tree_slot(fs->tree, dir, NODE_CONFIG);
-	struct content *content = NULL;
+	struct node *node = work_get(fs, dir) ? tree_slot(fs->tree, dir, NODE_CONFIG) : NULL;
+	struct content *content;
+	struct fs_entry shown;
 
 	if (!node)
 		return -ENOMEM;
@@ -61,16 +72,15 @@ static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 	}
 	if (dir->stack && !node->draft)
 		(void)node_update(node);
-	int r = config_content(fs, node, &content);
+	node_attr(fs, node, &shown);
+	int r = copy_config(fs, node, &content);
 	if (r == 0)
 		r = tree_move_to_local(fs->tree, node, NODE_SCRATCH, op->new_name);
 	if (r < 0) {
 		content_free(content);
 		return r;
 	}
-	node->content = content;
-	record_unref(node->record);
-	node->record = NULL;
+	become_scratch(node, content, &shown.attr);
 	return dir->stack ? work_hide(fs, dir, NODE_CONFIG, op_process(op)) : 0;
 }
 

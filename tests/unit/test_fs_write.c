@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "fs_world.h"
+#include "tree/tree.h"
 
 #define ONE_ID  "600000000000000000000001"
 #define GET_ONE "GET /v1/stacks/" ONE_ID
@@ -148,6 +149,55 @@ static void test_a_rename_without_room_lets_go(void **state)
 	assert_int_equal(fw_run(&stat), -ESTALE);
 }
 
+/* As many files as a directory may have. */
+static void fill_names(uint64_t dir)
+{
+	char name[20];
+
+	for (unsigned i = 0; i < TREE_LOCALS_MAX; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		fw_close(fw_create(dir, name, NULL));
+	}
+}
+
+static void test_a_rename_that_fails_keeps_the_draft(void **state)
+{
+	struct call c;
+	uint64_t handle = written(with("\"n\":1"));
+
+	fill_names(one);
+	fw_rename(&c, one, "config.json", "config.json~");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -ENOSPC);
+	assert_string_equal(fw_content(config), with("\"n\":1"));
+	fw_flush(&c, handle);
+	save(200, with("\"n\":1"));
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+}
+
+static void in_a_page(struct fs_options *o)
+{
+	o->scratch_bytes = 4096;
+}
+
+static int setup_in_a_page(void **state)
+{
+	begin(in_a_page);
+	return 0;
+}
+
+static void test_a_symlink_without_room_is_none(void **state)
+{
+	struct call c = { .op = { .call = FS_SYMLINK, .node = one, .name = ".#config.json",
+				  .target = "me@here.1" } };
+	uint64_t handle = written("{");
+
+	assert_int_equal(fw_run(&c), -ENOSPC);
+	assert_int_equal(fw_lookup(one, ".#config.json"), 0);
+	fw_close(handle);
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -157,6 +207,8 @@ int main(void)
 		TEST(test_a_save),
 		TEST(test_a_refused_save),
 		TEST_IN(test_a_rename_without_room_lets_go, setup_in_8000_bytes),
+		TEST(test_a_rename_that_fails_keeps_the_draft),
+		TEST_IN(test_a_symlink_without_room_is_none, setup_in_a_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
