@@ -45,9 +45,11 @@ static int draft_new(struct fs *fs, struct draft **ret)
 	CLEANUP(edit_freep) struct draft *d = calloc(1, sizeof(*d));
 	int r = d ? content_new(&fs->budget, CONTENT_DRAFT, &d->content) : -ENOMEM;
 
-	if (r == 0)
-		*ret = TAKE_PTR(d);
-	return r;
+	if (r < 0)
+		return r;
+	d->serial = ++fs->next_serial;
+	*ret = TAKE_PTR(d);
+	return 0;
 }
 
 int edit_begin(struct fs *fs, struct node *node)
@@ -352,6 +354,7 @@ static void put_in_place(struct fs_change *c)
 	if (d) { /* what its writer adds later goes on from here */
 		d->content = TAKE_PTR(node->content);
 		content_use_as(d->content, CONTENT_DRAFT);
+		d->serial = ++fs->next_serial;
 		d->generation = d->ended = 1;
 		node->draft = d;
 	}

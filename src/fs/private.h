@@ -140,6 +140,7 @@ void note_error(struct fs *fs, const struct dir *dir, const char *file, const ch
 /* edit.c: config.json as it is being written */
 
 struct draft {
+	uint64_t serial;      /* no other has had it */
 	struct content *content;
 	uint64_t generation;  /* of the text; 0: as the record has it */
 	uint64_t ended;       /* the generation that the last save was of */

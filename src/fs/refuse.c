@@ -72,7 +72,7 @@ void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
 		return;
 	free(work->error);
 	work->error = strdup(why->message);
-	work->refused_by = by;
+	work->refused_by = by ? by->serial : 0;
 	/* In a draft directory the file that was written stays itself. */
 	if (dir->stack || !by)
 		keep_beside(fs, dir, text);
@@ -92,7 +92,7 @@ void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 	if (!work)
 		return;
 	if (node && node->kind == NODE_SCRATCH) {
-		if ((!by || work->refused_by != by) && !same_bytes(node->content, text))
+		if ((!by || work->refused_by != by->serial) && !same_bytes(node->content, text))
 			return; /* another text was saved: that one still waits */
 		tree_unlink(fs->tree, node);
 		fs_drop_listing(fs, dir);
@@ -106,5 +106,5 @@ void refuse_forget(struct dir *dir)
 		return;
 	free(dir->work->error);
 	dir->work->error = NULL;
-	dir->work->refused_by = NULL;
+	dir->work->refused_by = 0;
 }

@@ -17,7 +17,6 @@
 
 struct fs;
 struct fs_op;
-struct draft;
 
 #define WORK_N_FILES 3 /* config.json, dependencies, systemToken */
 
@@ -43,7 +42,7 @@ struct work {
 	struct create_memory memory;
 	/* The last save that was refused. */
 	char *error;             /* user.stacksfs.error, or NULL */
-	const struct draft *refused_by; /* only compared, never followed */
+	uint64_t refused_by;     /* the serial of the draft; 0: of none */
 	mode_t config_mode;      /* permission bits; chmod's, for the mount's life */
 	bool has_config_mode;
 	/* What the kernel is doing itself, and is not to be told of: */

@@ -23,6 +23,7 @@
 #define REFUSAL "{\"errors\":[{\"code\":\"invalid\",\"message\":\"no\",\"field\":\"n\"}]}"
 
 static uint64_t one, config; /* the stack's directory and its config.json */
+static char stored[600];     /* the account's record */
 
 /* A record, and a text made from it: with one more field. */
 static const char *with(const char *field)
@@ -36,7 +37,8 @@ static const char *with(const char *field)
 static void begin(void (*change)(struct fs_options *options))
 {
 	fw_make(change);
-	fw_first_list(fake_list(1, with("")));
+	snprintf(stored, sizeof(stored), "%s", with(""));
+	fw_first_list(fake_list(1, stored));
 	one = fw_lookup(FS_ROOT, "one");
 	config = fw_lookup(one, "config.json");
 }
@@ -50,8 +52,10 @@ static int setup(void **state)
 /* A save's two requests. */
 static void save(int status, const char *answer)
 {
-	fw_expect(GET_ONE, 200, with(""));
+	fw_expect(GET_ONE, 200, stored);
 	fw_expect(PUT_ONE, status, answer);
+	if (status == 200)
+		snprintf(stored, sizeof(stored), "%s", answer);
 }
 
 /* A handle with a text that was not flushed. */
@@ -198,6 +202,35 @@ static void test_a_symlink_without_room_is_none(void **state)
 	fw_close(handle);
 }
 
+/* ---- what was refused ---- */
+
+static void edit(const char *text, int status)
+{
+	uint64_t handle = written(text);
+	struct call c;
+
+	fw_flush(&c, handle);
+	save(status, status == 200 ? text : REFUSAL);
+	assert_true(c.done);
+	fw_close(handle);
+}
+
+/* However often: what was one draft's memory is another one's later. */
+static void test_a_success_never_removes_anothers_refused_text(void **state)
+{
+	char field[20], other[20];
+
+	for (unsigned i = 1; i <= 20; i++) {
+		snprintf(field, sizeof(field), "\"n\":%u", i);
+		snprintf(other, sizeof(other), "\"m\":%u", i);
+		edit(with(field), 422);
+		edit(with(other), 200);
+		uint64_t refused = fw_lookup(one, "config.json.refused");
+		assert_int_not_equal(refused, 0);
+		assert_string_equal(fw_content(refused), with(field));
+	}
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -209,6 +242,7 @@ int main(void)
 		TEST_IN(test_a_rename_without_room_lets_go, setup_in_8000_bytes),
 		TEST(test_a_rename_that_fails_keeps_the_draft),
 		TEST_IN(test_a_symlink_without_room_is_none, setup_in_a_page),
+		TEST(test_a_success_never_removes_anothers_refused_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
