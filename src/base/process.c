@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -69,20 +70,28 @@ static bool read_stat(pid_t pid, struct process *ret)
 	return p && num_parse_u64(p, strcspn(p, " "), UINT64_MAX, &ret->start) == 0;
 }
 
+/* As the kernel has it in memory: the file may lie on a file system that does not
+ * answer, or on the very one that is asking. */
+static void read_exe(pid_t pid, struct process *ret)
+{
+	char path[64];
+	struct statx st;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
+		return;
+	ret->exe_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	ret->exe_ino = st.stx_ino;
+}
+
 void process_of_thread(pid_t tid, struct process *ret)
 {
 	struct process found = { .pid = group_of(tid) };
-	char path[64];
-	struct stat st;
 
 	*ret = (struct process){ 0 };
 	if (!found.pid || !read_stat(found.pid, &found))
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/exe", found.pid);
-	if (stat(path, &st) == 0) {
-		found.exe_dev = st.st_dev;
-		found.exe_ino = st.st_ino;
-	}
+	read_exe(found.pid, &found);
 	*ret = found;
 }
 
