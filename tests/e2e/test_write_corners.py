@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What must not stop a mount, or lose a text, although it hardly ever happens."""
+import os
 import shutil
+import subprocess
 
 import pytest
-from mount import run
-from saving import editable, is_shown, write
+from account import RECORD
+from mount import eventually, run
+from saving import ID, editable, is_shown, write
 
 
 @pytest.fixture
@@ -12,6 +15,25 @@ def api(account):
     api = account()
     api.add_stack(editable())
     return api
+
+
+def test_a_name_changes_beside_a_rename_that_waits(api, mount):
+    """The kernel is told of it once the rename is over, and the rename does not wait for that."""
+    mnt = mount(api, ttl=1)
+    token = os.open(mnt / "one" / "systemToken", os.O_RDONLY)
+    write(mnt, "one", mnt.config("one").replace(b"value0", b"value1"), "new")
+    api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=2000)
+    mover = subprocess.Popen(["mv", mnt / "one" / "new", mnt / "one" / "config.json"])
+    api.wait("PUT", RECORD)
+    api.rotate(ID)
+    # The open file is another one's now: its name is to be looked up again.
+    eventually(lambda: os.fstat(token) and api.counts()["token"] > 1)
+    assert mover.wait(20) == 0
+    assert "value1" in is_shown(api, mnt).raw
+    assert mnt.read("one", "systemToken") == api.system_token(ID)
+    os.close(token)
+    assert api.counts()["put"] == 1
+    api.expect(**api.counts())
 
 
 def test_a_program_that_lies_on_the_mount(api, mount):
