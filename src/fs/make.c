@@ -57,8 +57,10 @@ static int open_existing(struct fs *fs, struct fs_op *op, struct node *node)
 		return -EEXIST;
 	if (node->kind == NODE_SCRATCH_LINK)
 		return -ELOOP;
+	uint64_t parent = op->node;
 	op->node = node->id;
 	int r = fs_step_open(fs, op);
+	op->node = parent; /* it may have to wait, and is run again then */
 	if (r == 0)
 		fs_give_entry(fs, node, 0, &op->entry);
 	return r;

@@ -231,6 +231,24 @@ static void test_a_success_never_removes_anothers_refused_text(void **state)
 	}
 }
 
+/* ---- names ---- */
+
+/* The kernel thought that there is none; and it is time to ask again. */
+static void test_create_of_what_is_there_waits_for_it(void **state)
+{
+	struct call c = { .op = { .call = FS_CREATE, .node = one, .name = "config.json",
+				  .flags = O_WRONLY | O_CREAT } };
+
+	fake_account_advance(&fw.a, FW_TTL_MS);
+	fw_submit(&c);
+	assert_true(c.parked);
+	fw_expect("GET /v1/stacks", 200, fake_list(1, stored));
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(c.op.entry.node, config);
+	fw_close(c.op.handle);
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -243,6 +261,7 @@ int main(void)
 		TEST(test_a_rename_that_fails_keeps_the_draft),
 		TEST_IN(test_a_symlink_without_room_is_none, setup_in_a_page),
 		TEST(test_a_success_never_removes_anothers_refused_text),
+		TEST(test_create_of_what_is_there_waits_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
