@@ -249,6 +249,34 @@ static void test_create_of_what_is_there_waits_for_it(void **state)
 	fw_close(c.op.handle);
 }
 
+/* No handle is there whose close could end the draft. */
+static void test_truncate_by_its_path(void **state)
+{
+	const char *before = strdup(fw_content(config));
+
+	assert_int_equal(fw_truncate(config, 0, 0), 0);
+	assert_string_equal(fw_content(config), before);
+	assert_int_equal(fw_truncate(config, 0, 10), 0);
+	assert_string_equal(fw_content(config), before);
+	assert_int_equal(strlen(fw_content(fw_lookup(one, "config.json.refused"))), 10);
+	assert_non_null(strstr(fw_errors(), "the text ends too early"));
+	fw_expect_no_request();
+	free((char *)before);
+}
+
+static void test_truncate_of_a_replaced_file_looks_again(void **state)
+{
+	uint64_t reader = fw_open(config, O_RDONLY);
+
+	fake_account_advance(&fw.a, FW_TTL_MS);
+	struct call c = { .op = { .call = FS_LOOKUP, .node = one, .name = "config.json" } };
+	fw_submit(&c);
+	fw_expect("GET /v1/stacks", 200, fake_list(1, with("\"m\":1")));
+	assert_int_not_equal(c.op.entry.node, config);
+	assert_int_equal(fw_truncate(config, 0, 0), -ESTALE);
+	fw_close(reader);
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -262,6 +290,8 @@ int main(void)
 		TEST_IN(test_a_symlink_without_room_is_none, setup_in_a_page),
 		TEST(test_a_success_never_removes_anothers_refused_text),
 		TEST(test_create_of_what_is_there_waits_for_it),
+		TEST(test_truncate_by_its_path),
+		TEST(test_truncate_of_a_replaced_file_looks_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
