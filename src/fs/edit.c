@@ -247,6 +247,18 @@ static void save_ended(void *arg, const struct change_result *result)
 		end_save(c, &result->error);
 }
 
+/* The draft is as unsaved as before; whoever closes it next tries again. */
+static int cannot_begin(struct fs *fs, struct node *node, const char *call, int err)
+{
+	struct api_error why = { 0 };
+
+	api_error_set(&why, err, "%s", err == -ENOSPC
+					       ? "no room to save it (-o scratch=)"
+					       : "no memory to save it");
+	note_error(fs, node->dir, kind_name(NODE_CONFIG), call, &why, NULL);
+	return err;
+}
+
 /* STORE_WAIT, or the result. */
 static int save(struct fs *fs, struct node *node, const char *call)
 {
@@ -259,7 +271,7 @@ static int save(struct fs *fs, struct node *node, const char *call)
 			c->ended = true;
 			(void)change_wait(c);
 		}
-		return r;
+		return cannot_begin(fs, node, call, r);
 	}
 	c->generation = d->generation;
 	d->saving = true;
@@ -328,7 +340,11 @@ void edit_last_close(struct fs *fs, struct node *node)
 	bool empty = document_is_empty(content_document(d->content));
 	if (!node->detached && !empty && d->generation != d->ended) {
 		/* Written through a mapping after the flush. */
-		(void)save(fs, node, "release");
+		int r = save(fs, node, "release");
+
+		d = node->draft;
+		if (r < 0 && d && !d->saving && d->generation != d->ended)
+			refuse_lose(fs, node->dir, d->content);
 		return;
 	}
 	if (!node->dir->stack && !node->detached)

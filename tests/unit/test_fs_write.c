@@ -277,6 +277,23 @@ static void test_truncate_of_a_replaced_file_looks_again(void **state)
 	fw_close(reader);
 }
 
+/* ---- what nobody can save any more ---- */
+
+static void test_no_room_to_save(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c;
+
+	fw_flush(&c, handle);
+	assert_int_equal(c.op.err, -ENOSPC);
+	assert_non_null(strstr(fw_errors(), "\"op\":\"flush\",\"errno\":\"ENOSPC\""));
+	fw_close(handle);
+	/* It stays, and is told of. */
+	assert_string_equal(fw_content(config), with("\"n\":1"));
+	assert_int_equal(fw_n_lost(), 1);
+	fw_expect_no_request();
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -292,6 +309,7 @@ int main(void)
 		TEST(test_create_of_what_is_there_waits_for_it),
 		TEST(test_truncate_by_its_path),
 		TEST(test_truncate_of_a_replaced_file_looks_again),
+		TEST_IN(test_no_room_to_save, setup_in_a_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
