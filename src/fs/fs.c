@@ -271,9 +271,24 @@ unsigned fs_n_changes(struct fs *fs)
 	return n;
 }
 
+/* Of a file in whose place another one was put, or whose stack is gone. */
+static void keep_detached(struct fs *fs)
+{
+	for (const struct fs_handle *handle = fs->handles; handle; handle = handle->next) {
+		struct draft *d = handle->node->draft;
+
+		if (!handle->node->detached || !d || d->generation == d->ended)
+			continue;
+		refuse_lose(fs, handle->node->dir, d->content);
+		d->ended = d->generation; /* once, however many have it open */
+		d->result = -EBUSY;
+	}
+}
+
 void fs_keep_drafts(struct fs *fs)
 {
 	monitor_enter(fs->monitor);
+	keep_detached(fs);
 	for (struct dir *dir = tree_after(fs->tree, 0); dir;
 	     dir = tree_after(fs->tree, dir->cookie)) {
 		const struct node *node = tree_peek(dir, NODE_CONFIG);

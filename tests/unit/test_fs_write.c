@@ -294,6 +294,31 @@ static void test_no_room_to_save(void **state)
 	fw_expect_no_request();
 }
 
+/* Another file was put in its place while it was being written. */
+static void replace(uint64_t dir, const char *text)
+{
+	struct call c;
+
+	assert_int_equal(fw_put_file(dir, "new", text), 0);
+	fw_rename(&c, dir, "new", "config.json");
+	save(200, text);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+}
+
+static void test_a_replaced_draft_is_kept_at_unmount(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+
+	replace(one, with("\"m\":1"));
+	fs_keep_drafts(fw.fs);
+	assert_int_equal(fw_n_lost(), 1);
+	struct call c;
+	fw_flush(&c, handle);
+	assert_int_equal(c.op.err, -EBUSY);
+	fw_close(handle);
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -310,6 +335,7 @@ int main(void)
 		TEST(test_truncate_by_its_path),
 		TEST(test_truncate_of_a_replaced_file_looks_again),
 		TEST_IN(test_no_room_to_save, setup_in_a_page),
+		TEST(test_a_replaced_draft_is_kept_at_unmount),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
