@@ -349,7 +349,9 @@ void edit_last_close(struct fs *fs, struct node *node)
 	}
 	if (!node->dir->stack && !node->detached)
 		return; /* a draft directory's file stays */
-	if (d->result < 0 && d->incomplete && !node->detached)
+	if (d->result < 0 && d->incomplete && node->detached)
+		refuse_lose(fs, node->dir, d->content);
+	else if (d->result < 0 && d->incomplete)
 		refuse_keep(fs, node->dir, d->content, d, &d->why);
 	end_draft(fs, node);
 }

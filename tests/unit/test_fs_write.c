@@ -319,6 +319,20 @@ static void test_a_replaced_draft_is_kept_at_unmount(void **state)
 	fw_close(handle);
 }
 
+static void test_half_a_replaced_draft_is_kept(void **state)
+{
+	uint64_t handle = written("{\"name\":");
+	struct call c;
+
+	fw_flush(&c, handle);
+	assert_int_equal(c.op.err, -EBADMSG);
+	assert_int_equal(fw_n_lost(), 0);
+	replace(one, with("\"m\":1"));
+	fw_close(handle);
+	assert_int_equal(fw_n_lost(), 1);
+	assert_int_equal(fw_lookup(one, "config.json.refused"), 0);
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -336,6 +350,7 @@ int main(void)
 		TEST(test_truncate_of_a_replaced_file_looks_again),
 		TEST_IN(test_no_room_to_save, setup_in_a_page),
 		TEST(test_a_replaced_draft_is_kept_at_unmount),
+		TEST(test_half_a_replaced_draft_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
