@@ -73,7 +73,12 @@ for line in sys.stdin:
         answer = dict(errno=errno.errorcode[error.errno])
     print(json.dumps(answer), flush=True)
 """
+MAKING = ["truncate", "fsync", "pieces", "rename"]
 WAYS = ["truncate", "update", "fsync", "pieces", "rename", "backup", "unlink"]
+
+
+def shown_text(version):
+    return layout(version.raw).encode()
 
 
 class Worker:
@@ -175,7 +180,8 @@ class Run:
     def step_undo(self):
         """An older text, as git checkout or cp from history do."""
         worker, (_, number) = self.choose.choice(self.workers), self.some_stack()
-        versions = self.stacks[number].served[-KNOWN - 1:]
+        versions = [version for version in self.stacks[number].served[-KNOWN - 1:]
+                    if version.record["name"] == self.stacks[number].shown.record["name"]]
         self.save(worker, number, json.dumps(self.choose.choice(versions).record, indent=2) + "\n")
 
     def step_force(self):
@@ -200,6 +206,7 @@ class Run:
             text, put = json.dumps(record) + "\n", None
         path = self.mnt / name / "config.json"
         how = self.choose.choice(WAYS)
+        self.note(f"save {name} {how} by {worker.number}: wrong")
         got = worker("store", path, how, text)
         assert got == {"errno": "EBADMSG"}, (got, how, text)
         self.refused[number] = text
@@ -216,10 +223,15 @@ class Run:
         is_known = any(version.modified == record.get("lastModified")
                        for version in stack.served[-KNOWN - 1:])
         wanted, detail = stack.outcome(worker.number, text, fresh)
-        plain = stack.is_plain(worker.number, text, fresh)
         how = self.choose.choice(WAYS)
-        self.note(f"save {name} {how} by {worker.number}: {wanted} {detail}")
+        self.note(f"save {name} {how} by {worker.number}: {wanted} {detail}\n  text    {body_of(record)}"
+                  f" {record.get('lastModified')}\n  fresh   {fresh.body} {fresh.modified}\n"
+                  f"  base    {stack.base(worker.number, body_of(record), record.get('lastModified'))}"
+                  + "".join(f"\n  {v.modified[-7:]} {v.own} { {k: x for k, x in v.body.items() if k not in ('name', 'type', 'server.ipRanges')} }" for v in stack.served[-7:]) +
+                  f"\n  saved {stack.saved}"
+                  f"\n  put {self.api.counts().get('put', 0)}")
         got = worker("store", self.mnt / name / "config.json", how, text)
+        self.note(f"  put {self.api.counts().get('put', 0)}, got {got}")
         if wanted == "conflict":
             assert got == {"errno": "EBUSY"}, (got, detail)
         elif got == {"errno": "EBUSY"} and not is_known and "lastModified" in record:
@@ -237,10 +249,12 @@ class Run:
             after = self.fresh(number)
             assert after.body == detail
             stack.serve(fresh.raw)
-            stack.serve(after.raw, own=plain)
+            stack.serve(after.raw, own=True)
         elif self.mnt.config(name) != self.shown(number):
             stack.serve(fresh.raw)  # it has looked, or it has not: both will do
-        stack.saved[worker.number] = body_of(record), record.get("lastModified")
+        # A text that was served and is put back is no save: it says nothing new.
+        if wanted == "sent" or text.encode() not in map(shown_text, stack.served):
+            stack.saved[worker.number] = body_of(record), record.get("lastModified")
         if self.refused.get(number) == text:
             del self.refused[number]
 
@@ -264,7 +278,7 @@ class Run:
         for key in ("_id", "createdAt", "lastModified"):
             del record[key]
         self.api_changes(worker("store", self.mnt / name / "config.json",
-                                self.choose.choice(WAYS[:5]), json.dumps(record)), "post")
+                                self.choose.choice(MAKING), json.dumps(record)), "post")
         made = next(r for r in self.api.records() if r.id not in self.stacks)
         assert made.name == name
         self.stacks[made.id] = Stack(made.raw)
@@ -356,7 +370,7 @@ class Run:
     # ---- after each ----
 
     def shown(self, number):
-        return layout(self.stacks[number].shown.raw).encode()
+        return shown_text(self.stacks[number].shown)
 
     def check(self):
         mnt = self.mnt
@@ -410,7 +424,7 @@ def test_random_steps(account, mount, workers):
     try:
         state.go(STEPS)
     except BaseException:
-        print("\n".join(state.steps[-25:]))
+        print("\n".join(state.steps[-2500:]))
         raise
     assert len(kept(mnt)) <= 1000
     api.expect(**api.counts())

@@ -9,12 +9,12 @@ import shutil
 import programs
 import pytest
 from account import RECORD, stack_id
-from editors import Vim, VimCopying
+from editors import Emacs, Nano, Vim, VimCopying
 from mount import run
 from saving import (FILES, HOST, ID, editable, edit, error_of, fails, history,
                     history_files, is_kept_as_refused,
                     is_lost, is_shown, last_error, names_field, nothing_is_refused,
-                    refused_text, write)
+                    refuse, refused_text, write)
 
 
 @pytest.fixture
@@ -90,6 +90,25 @@ def test_one_buffer_one_field_three_saves(api, mnt, place):
     is_shown(api, mnt)
     nothing_is_refused(mnt)
     api.expect(list=1, record=3, put=3)
+
+
+@pytest.mark.parametrize("editor", [Vim, VimCopying, Emacs, Nano])
+def test_a_refusal_between_two_saves_of_one_buffer(api, mnt, place, editor):
+    """What an editor puts back after an error is no save of its own: the buffer's base stays."""
+    with editor(place) as session:
+        session.edit("value0", "value1")
+        assert session.save().ok
+        fault = refuse(api)
+        session.edit("value1", "value2")
+        assert not session.save().ok
+        api.clear_faults(fault)
+        session.edit("value2", "value3")
+        outcome = session.save()
+        assert outcome.ok, outcome
+        session.quit()
+    assert host(api) == "value3"
+    is_shown(api, mnt)
+    api.expect(list=1, record=api.counts()["record"], put=3)
 
 
 def test_redo_after_undo(api, mnt, place):

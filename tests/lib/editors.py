@@ -33,7 +33,6 @@ class Editor:
     """
     command = ()
     saved = complaint = None
-    more = r"Press ENTER|\[Press return"  # a message that waits for a key
     leaves = frozenset()  # what it leaves beside the file, on any file system
     ignores = False       # whether it does not look at what close returns
 
@@ -59,7 +58,7 @@ class Editor:
         return self.screen.wait(check, f"{type(self).__name__}: {what}")
 
     def wait_for(self, pattern):
-        return self.wait(lambda shown: re.search(pattern, shown), pattern)
+        return self.wait(lambda shown: re.search(pattern, shown, re.M), pattern)
 
     def edit(self, old, new):
         """Replace old by new in the buffer, and see it there."""
@@ -73,9 +72,6 @@ class Editor:
         self.ask_to_save()
         shown = self.wait(self.has_said_something, "the end of a save")
         found = re.search(self.complaint, shown)
-        if re.search(self.more, shown):
-            self.type("\r")
-            self.wait(lambda now: not re.search(self.more, now), "the end of a message")
         return Outcome(not found, (found or re.search(self.saved, shown)).group())
 
     def replace(self, old, new):
@@ -115,14 +111,20 @@ class Vim(Editor):
     edits = 0
 
     def replace(self, old, new):
-        self.edits += 1
-        self.type(f':%s/{old}/{new}/ | echo "edit {self.edits}"\r')
-        self.wait_for(f"edit {self.edits}")
+        self.run(f"%s/{old}/{new}/")
 
     def undo(self):
+        self.run("undo")
+
+    def run(self, command):
+        """A command of vim's, without what it says.
+
+        The colon ends whatever message still waits for a key.
+        """
         self.edits += 1
-        self.type(f':undo | echo "edit {self.edits}"\r')
-        self.wait_for(f"edit {self.edits}")
+        self.type(f":silent execute '{command}'"
+                  f' | redraw | echo "edit {self.edits}"\r')
+        self.wait_for(f"^edit {self.edits}")
 
     def ask_to_save(self):
         self.type(":w\r")
@@ -133,25 +135,13 @@ class Vim(Editor):
         self.wait_for("Do you really want to write")
         self.type("y")
         shown = self.wait_for(r'"[^"\n]*" [^\n]*written|E\d+:[^\n]*')
-        self.dismiss(shown)
         self.run("redraw!")
         return Outcome(not re.search(r"E\d+:", shown), shown)
-
-    def dismiss(self, shown):
-        if re.search(self.more, shown):
-            self.type("\r")
-        self.wait(lambda now: not re.search(self.more, now))
 
     def is_modified(self):
         self.edits += 1
         self.type(f':echo "edit {self.edits}:" . &modified\r')
         return re.search(r"\d+:(\d)", self.wait_for(f"edit {self.edits}:\\d")).group(1) == "1"
-
-    def run(self, command):
-        """Any command of vim's, with what it says."""
-        self.edits += 1
-        self.type(f':{command} | echo "edit {self.edits}"\r')
-        self.dismiss(self.wait_for(f"edit {self.edits}"))
 
     def abandon(self):
         self.type(":q!\r")
@@ -274,7 +264,13 @@ class Mg(Editor):
     def save(self):
         """It says nothing of an error; only the mode line shows that the buffer is unsaved."""
         self.ask_to_save()
-        self.type(ctrl("X") + "=")  # asks where the cursor is
+        # What is asked about the cursor is answered after the save, but perhaps before the mode
+        # line is drawn; the second answer comes after that.
+        self.type(ctrl("X") + "=")
+        self.wait_for("Char:")
+        self.type(ctrl("A"))
+        self.wait(lambda shown: "Char:" not in shown)
+        self.type(ctrl("X") + "=")
         shown = self.wait_for("Char:")
         return Outcome("**-Mg" not in shown, shown.splitlines()[-2])
 

@@ -37,8 +37,8 @@ def merge(base, ours, theirs):
 
 
 class Version:
-    """One state of a record: its body, and whether a plain save of the mount's made it of the
-    one before."""
+    """One state of a record: its body, and whether a save of the mount's made it of the one
+    before."""
 
     def __init__(self, raw, own):
         self.raw = raw
@@ -71,7 +71,8 @@ class Stack:
         if mine and mine[1] == modified and modified is not None:
             return mine[0]
         for number in range(len(self.served) - 1, -1, -1):
-            if self.served[number].body == body:
+            version = self.served[number]
+            if (version.body, version.modified) == (body, modified):
                 while number + 1 < len(self.served) and self.served[number + 1].own:
                     number += 1
                 return self.served[number].body
@@ -103,8 +104,3 @@ class Stack:
         if merged == fresh.body:
             return "nothing", None
         return "sent", merged
-
-    def is_plain(self, process, text, fresh):
-        """Whether a save that is sent was made of the very record that it replaces."""
-        record = json.loads(text)
-        return self.base(process, body_of(record), record.get("lastModified")) == fresh.body
