@@ -133,8 +133,11 @@ class Terminal:
             return False
         watched = [self._tmux.stdout, self._pidfd]
         if self._tmux.stdout in select.select(watched, [], [], timeout)[0]:
-            with contextlib.suppress(TerminalError):  # it ends with the program
+            try:
                 self._read(0)
+            except TerminalError:  # the server has ended, as the program is about to
+                self.wait_for_end(5)
+                return False
         return True
 
     def has_ended(self):
@@ -165,7 +168,8 @@ class Terminal:
         """End the program, if it goes on, and with it the server."""
         if not self.has_ended():
             self.kill()
-        self._tmux.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._tmux.stdin.close()
         # The server ends when what it says has been read.
         os.set_blocking(self._tmux.stdout.fileno(), True)
         self._tmux.stdout.read()
