@@ -35,7 +35,7 @@ struct past {
 	TAILQ_ENTRY(past) link;
 	struct served served[VERSIONS_PER_STACK]; /* the oldest first; each holds a reference */
 	unsigned n_served;
-	struct saved saved[VERSIONS_SAVED_PER_STACK]; /* likewise; one of a process */
+	struct saved saved[VERSIONS_SAVED_PER_STACK]; /* likewise; one of a process and a version */
 	unsigned n_saved;
 };
 
@@ -185,10 +185,14 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 		last->plainly = true;
 }
 
-static void drop_saved_by(struct versions *v, struct past *past, const struct process *who)
+static void drop_saved_by(struct versions *v, struct past *past, const struct process *who,
+			  const char *modified, size_t len)
 {
 	for (unsigned i = 0; i < past->n_saved; i++) {
-		if (process_same(&past->saved[i].who, who)) {
+		const struct saved *saved = &past->saved[i];
+
+		if (process_same(&saved->who, who) && saved->modified.len == len &&
+		    (len == 0 || memcmp(saved->modified.data, modified, len) == 0)) {
 			drop_saved(v, past, i);
 			return;
 		}
@@ -208,7 +212,7 @@ void versions_saved(struct versions *versions, const struct stack *stack,
 	if (!past)
 		return;
 	/* Whatever comes of this one, it is not the last one any more. */
-	drop_saved_by(versions, past, who);
+	drop_saved_by(versions, past, who, modified, modified_len);
 	saved.who = *who;
 	if (buf_append(&saved.body, body.text, body.len) < 0 ||
 	    buf_append(&saved.modified, modified, modified_len) < 0) {

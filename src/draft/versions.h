@@ -18,7 +18,7 @@
 #include "store/store.h"
 
 #define VERSIONS_PER_STACK       8
-#define VERSIONS_SAVED_PER_STACK 4
+#define VERSIONS_SAVED_PER_STACK 8
 #define VERSIONS_MAX_BYTES       (32u << 20)
 
 struct versions;
@@ -38,8 +38,10 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 			       const struct record *old);
 /* The process has saved a text into the stack: the body of the text as it was
  * written, not what merging made of it, for it is the text that the process will
- * go on from; and the lastModified that it named, "" for none.  Copied; without
- * memory it is forgotten. */
+ * go on from; and the lastModified that it named, "" for none.  It takes the place
+ * of what the process has saved with the same lastModified; others stay, for an
+ * editor that puts an old file back goes on from its buffer all the same.  Copied;
+ * without memory it is forgotten. */
 void versions_saved(struct versions *versions, const struct stack *stack, const struct process *who,
 		    struct document body, const char *modified, size_t modified_len);
 void versions_forget(struct versions *versions, const struct stack *stack);

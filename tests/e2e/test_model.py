@@ -252,9 +252,7 @@ class Run:
             stack.serve(after.raw, own=True)
         elif self.mnt.config(name) != self.shown(number):
             stack.serve(fresh.raw)  # it has looked, or it has not: both will do
-        # A text that was served and is put back is no save: it says nothing new.
-        if wanted == "sent" or text.encode() not in map(shown_text, stack.served):
-            stack.saved[worker.number] = body_of(record), record.get("lastModified")
+        stack.save(worker.number, body_of(record), record.get("lastModified"))
         if self.refused.get(number) == text:
             del self.refused[number]
 

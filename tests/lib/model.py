@@ -48,12 +48,15 @@ class Version:
         self.own = own
 
 
+SAVED_PER_STACK = 8
+
+
 class Stack:
     """A stack as a mount knows it."""
 
     def __init__(self, raw):
         self.served = [Version(raw, own=False)]  # the newest is what is shown
-        self.saved = {}  # process: the text (body, modified) that it has last saved here
+        self.saved = {}  # (process, modified): the text's body; the oldest first
         self.token = None
 
     @property
@@ -65,11 +68,16 @@ class Stack:
         if version.modified != self.shown.modified or version.body != self.shown.body:
             self.served.append(version)
 
+    def save(self, process, body, modified):
+        self.saved.pop((process, modified), None)
+        if len(self.saved) == SAVED_PER_STACK:
+            del self.saved[next(iter(self.saved))]
+        self.saved[process, modified] = body
+
     def base(self, process, body, modified):
         """What a text is an edit of; None when that is not known; "fresh" when it says none."""
-        mine = self.saved.get(process)
-        if mine and mine[1] == modified and modified is not None:
-            return mine[0]
+        if modified is not None and (process, modified) in self.saved:
+            return self.saved[process, modified]
         for number in range(len(self.served) - 1, -1, -1):
             version = self.served[number]
             if (version.body, version.modified) == (body, modified):
