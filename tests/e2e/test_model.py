@@ -206,6 +206,7 @@ class Run:
             text, put = json.dumps(record) + "\n", None
         path = self.mnt / name / "config.json"
         how = self.choose.choice(WAYS)
+        before = self.stacks[number].shown
         self.note(f"save {name} {how} by {worker.number}: wrong")
         got = worker("store", path, how, text)
         assert got == {"errno": "EBADMSG"}, (got, how, text)
@@ -214,6 +215,13 @@ class Run:
         if put is None:
             self.counts["put"] += self.api.counts().get("put", 0) - self.counts["put"]
             self.stacks[number].serve(self.fresh(number).raw)
+        self.put_back(worker, number, how, before)
+
+    def put_back(self, worker, number, how, before):
+        """After a refusal the old file is put back: no save, unless it is old by now."""
+        stack = self.stacks[number]
+        if how == "backup" and shown_text(before) != shown_text(stack.shown):
+            stack.save(worker.number, before.body, before.modified)
 
     def save(self, worker, number, text):
         stack = self.stacks[number]
@@ -224,6 +232,7 @@ class Run:
                        for version in stack.served[-KNOWN - 1:])
         wanted, detail = stack.outcome(worker.number, text, fresh)
         how = self.choose.choice(WAYS)
+        before = stack.shown
         self.note(f"save {name} {how} by {worker.number}: {wanted} {detail}\n  text    {body_of(record)}"
                   f" {record.get('lastModified')}\n  fresh   {fresh.body} {fresh.modified}\n"
                   f"  base    {stack.base(worker.number, body_of(record), record.get('lastModified'))}"
@@ -243,6 +252,7 @@ class Run:
             self.refused[number] = text
             self.lost += 1
             stack.serve(fresh.raw)
+            self.put_back(worker, number, how, before)
             return
         if wanted == "sent":
             self.counts["put"] += 1
@@ -252,7 +262,9 @@ class Run:
             stack.serve(after.raw, own=True)
         elif self.mnt.config(name) != self.shown(number):
             stack.serve(fresh.raw)  # it has looked, or it has not: both will do
-        stack.save(worker.number, body_of(record), record.get("lastModified"))
+        # What is shown, to the letter, is no save.
+        if text.encode() != shown_text(before):
+            stack.save(worker.number, body_of(record), record.get("lastModified"))
         if self.refused.get(number) == text:
             del self.refused[number]
 
