@@ -277,11 +277,12 @@ static void keep_detached(struct fs *fs)
 	for (const struct fs_handle *handle = fs->handles; handle; handle = handle->next) {
 		struct draft *d = handle->node->draft;
 
-		if (!handle->node->detached || !d || d->generation == d->ended)
+		if (!handle->node->detached || !d || (d->generation == d->ended && !d->incomplete))
 			continue;
 		refuse_lose(fs, handle->node->dir, d->content);
 		d->ended = d->generation; /* once, however many have it open */
 		d->result = -EBUSY;
+		d->incomplete = false;
 	}
 }
 
