@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from account import RECORD
 from mount import eventually, run
-from saving import ID, editable, is_shown, write
+from saving import FILES, ID, editable, is_shown, write
 
 
 @pytest.fixture
@@ -47,3 +47,18 @@ def test_a_program_that_lies_on_the_mount(api, mount):
     assert done.returncode == 0, done.stderr
     assert "value1" in is_shown(api, mnt).raw
     api.expect(list=1, record=1, put=1)
+
+
+def test_rm_r_beside_an_editor(api, mount):
+    """It finds no config.json to begin with; what it removes then are not single files."""
+    mnt = mount(api, grace=1)
+    text = mnt.config("one")
+    token = mnt.read("one", "systemToken")
+    assert run(["mv", mnt / "one" / "config.json", mnt / "one" / "config.json~"]).returncode == 0
+    done = run(["rm", "-rf", mnt / "one"])
+    assert done.returncode == 1 and "systemToken" in done.stderr, done.stderr
+    eventually(lambda: mnt.names("one") == FILES)
+    assert mnt.config("one") == text
+    assert mnt.read("one", "systemToken") == token == api.system_token(ID)
+    assert not {"put", "delete", "rotate"} & set(api.counts())
+    api.expect(**api.counts())

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -352,9 +353,9 @@ struct fw_child fw_child(const char *comm)
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		close(hold[1]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prctl(PR_SET_NAME, comm);
-		_exit(write(named[1], "", 1) == 1 && read(hold[0], &c, 1) == 0 ? 0 : 1);
+		_exit(write(named[1], "", 1) == 1 && read(hold[0], &c, 1) == 1 ? 0 : 1);
 	}
 	close(hold[0]);
 	close(named[1]);
@@ -367,6 +368,7 @@ void fw_child_end(struct fw_child child)
 {
 	int status;
 
+	assert_int_equal(write(child.hold, "", 1), 1);
 	close(child.hold);
 	assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
 	assert_int_equal(status, 0);

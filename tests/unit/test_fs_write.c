@@ -277,6 +277,47 @@ static void test_truncate_of_a_replaced_file_looks_again(void **state)
 	fw_close(reader);
 }
 
+/* ---- guards ---- */
+
+/* config.json is not there to be removed first: this is no rm of a token, and no rm
+ * -r that could succeed. */
+static void test_rm_r_beside_an_editor_rotates_nothing(void **state)
+{
+	struct fw_child editor = fw_child("vim"), rm = fw_child("rm");
+	struct call c;
+
+	fw.tid = editor.pid;
+	fw_rename(&c, one, "config.json", "config.json~");
+	assert_int_equal(c.op.err, 0);
+	fw.tid = rm.pid;
+	assert_string_equal(fw_list(one), " dependencies systemToken config.json~");
+	assert_int_equal(fw_unlink(one, "dependencies"), 0);
+	assert_int_equal(fw_unlink(one, "systemToken"), -EPERM);
+	fw_expect_no_request();
+	fw_child_end(editor);
+	fw_child_end(rm);
+}
+
+/* rm of the token alone is what it says. */
+static void test_rm_of_a_token_beside_an_editor_rotates(void **state)
+{
+	struct fw_child editor = fw_child("vim"), rm = fw_child("rm");
+	struct call c;
+
+	fw.tid = editor.pid;
+	fw_rename(&c, one, "config.json", "config.json~");
+	assert_int_equal(c.op.err, 0);
+	fw.tid = rm.pid;
+	c = (struct call){ .op = { .call = FS_UNLINK, .node = one, .name = "systemToken" } };
+	fw_submit(&c);
+	assert_true(c.parked);
+	fw_expect("DELETE /v1/stacks/" ONE_ID "/systemToken", 204, "");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	fw_child_end(editor);
+	fw_child_end(rm);
+}
+
 /* ---- what nobody can save any more ---- */
 
 static void test_no_room_to_save(void **state)
@@ -311,6 +352,8 @@ static void test_a_replaced_draft_is_kept_at_unmount(void **state)
 	uint64_t handle = written(with("\"n\":1"));
 
 	replace(one, with("\"m\":1"));
+	fs_keep_drafts(fw.fs);
+	assert_int_equal(fw_n_lost(), 1);
 	fs_keep_drafts(fw.fs);
 	assert_int_equal(fw_n_lost(), 1);
 	struct call c;
@@ -348,6 +391,8 @@ int main(void)
 		TEST(test_create_of_what_is_there_waits_for_it),
 		TEST(test_truncate_by_its_path),
 		TEST(test_truncate_of_a_replaced_file_looks_again),
+		TEST(test_rm_r_beside_an_editor_rotates_nothing),
+		TEST(test_rm_of_a_token_beside_an_editor_rotates),
 		TEST_IN(test_no_room_to_save, setup_in_a_page),
 		TEST(test_a_replaced_draft_is_kept_at_unmount),
 		TEST(test_half_a_replaced_draft_is_kept),
