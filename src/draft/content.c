@@ -53,15 +53,16 @@ void content_free(struct content *c)
 static int reserve(struct content *c, size_t len)
 {
 	size_t cap = c->cap ? c->cap : SMALLEST_BYTES;
+	size_t most = budget_free(c->budget, c->use);
 
 	if (len <= c->cap)
 		return 0;
+	if (len - c->cap > most)
+		return -ENOSPC;
 	while (cap < len)
 		cap *= 2;
-	if (cap - c->cap > budget_free(c->budget, c->use))
+	if (cap - c->cap > most)
 		cap = len;
-	if (cap - c->cap > budget_free(c->budget, c->use))
-		return -ENOSPC;
 	char *bytes = malloc(cap);
 	if (!bytes)
 		return -ENOMEM;
