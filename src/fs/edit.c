@@ -398,8 +398,10 @@ static void end_replace(struct fs_change *c, const struct api_error *why)
 	if (c->dir->work)
 		c->dir->work->replacing = false;
 	if (c->err == 0) {
+		if (c->stack && !c->dir->stack)
+			(void)adopt(c);
+		put_in_place(c); /* before the refused text goes: it may be this */
 		stored(c, NULL);
-		put_in_place(c);
 	} else {
 		refuse_keep(c->fs, c->dir, c->text, NULL, why);
 		show_again(c);

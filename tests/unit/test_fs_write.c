@@ -231,6 +231,27 @@ static void test_a_success_never_removes_anothers_refused_text(void **state)
 	}
 }
 
+/* The refused text itself becomes config.json, like any other file would. */
+static void test_the_refused_text_is_put_in_its_place(void **state)
+{
+	const char *text = with("\"n\":1");
+	struct call c;
+
+	edit(text, 422);
+	uint64_t refused = fw_lookup(one, "config.json.refused");
+	uint64_t reader = fw_open(config, O_RDONLY);
+	fw_rename(&c, one, "config.json.refused", "config.json");
+	save(200, text);
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(fw_lookup(one, "config.json"), refused);
+	assert_int_equal(fw_lookup(one, "config.json.refused"), 0);
+	assert_string_equal(fw_xattr(refused, "error"), "");
+	assert_non_null(strstr(fw_content(refused), "\"n\": 1"));
+	/* Who has the old one open goes on with it. */
+	assert_null(strstr(fw_content_of(reader), "\"n\": 1"));
+	fw_close(reader);
+}
+
 /* ---- names ---- */
 
 /* The kernel thought that there is none; and it is time to ask again. */
@@ -388,6 +409,7 @@ int main(void)
 		TEST(test_a_rename_that_fails_keeps_the_draft),
 		TEST_IN(test_a_symlink_without_room_is_none, setup_in_a_page),
 		TEST(test_a_success_never_removes_anothers_refused_text),
+		TEST(test_the_refused_text_is_put_in_its_place),
 		TEST(test_create_of_what_is_there_waits_for_it),
 		TEST(test_truncate_by_its_path),
 		TEST(test_truncate_of_a_replaced_file_looks_again),
