@@ -95,6 +95,9 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (!may_rotate(fs, op))
 		return op_refuse(op, -EPERM, "only rm rotates a token (-o rotate_by=), and %s is not",
 				 op_process(op)->comm[0] ? op_process(op)->comm : "this program");
+	if (work_removed_config(dir, op_process(op)))
+		return op_refuse(op, -EPERM, "config.json, which was removed before, is back "
+					     "(-o grace=): this may be meant to remove all");
 	/* Whoever empties the directory would have begun with config.json. */
 	if (work_hides(dir, NODE_CONFIG) && openers_have(&fs->openers, dir, op_process(op)))
 		return op_refuse(op, -EPERM, "another process is replacing config.json: nothing is "

@@ -86,6 +86,8 @@ int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct 
 	if (!work_hides_any(dir))
 		work->turns = 0;
 	work->hidden[file_index(kind)] = (struct hidden){ .by = *by, .turn = ++work->turns };
+	if (kind == NODE_CONFIG)
+		work->remover = *by;
 	work->hider_ms = clock_now_ms(fs->clock);
 	timer_arm(fs->timers, &work->grace, work->hider_ms + fs->grace_ms, grace_over);
 	return 0;
@@ -94,6 +96,11 @@ int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct 
 bool work_hid_config(const struct dir *dir, const struct process *by)
 {
 	return work_hides(dir, NODE_CONFIG) && process_same(&dir->work->hidden[0].by, by);
+}
+
+bool work_removed_config(const struct dir *dir, const struct process *by)
+{
+	return dir->work && process_same(&dir->work->remover, by);
 }
 
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)

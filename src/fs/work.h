@@ -31,6 +31,7 @@ struct work {
 	struct dir *dir;
 	struct hidden hidden[WORK_N_FILES];
 	unsigned turns;
+	struct process remover;  /* has hidden config.json last, although it may be back */
 	uint64_t hider_ms;       /* last request of a process that hid something */
 	struct timer grace;
 	/* Who made the draft that this was: it sees the other two files as absent
@@ -62,8 +63,10 @@ NODISCARD int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind,
 			const struct process *by);
 void work_show(struct dir *dir, enum node_kind kind);
 void work_show_all(struct dir *dir);
-/* Whether by hid config.json here. */
+/* Whether by hid config.json here; or was the last who did, whether or not it is
+ * still hidden. */
 bool work_hid_config(const struct dir *dir, const struct process *by);
+bool work_removed_config(const struct dir *dir, const struct process *by);
 /* A request in the directory: what its process has hidden stays so for longer. */
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op);
 /* Whether it was a draft until less than grace ago. */

@@ -319,6 +319,22 @@ static void test_rm_r_beside_an_editor_rotates_nothing(void **state)
 	fw_child_end(rm);
 }
 
+/* rm -ri, whose answers took longer than the grace. */
+static void test_a_slow_rm_r_rotates_nothing(void **state)
+{
+	struct fw_child rm = fw_child("rm");
+
+	fw.tid = rm.pid;
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken");
+	assert_int_equal(fw_unlink(one, "config.json"), 0);
+	assert_string_equal(fw_list(one), " dependencies systemToken");
+	fake_account_advance(&fw.a, FW_GRACE_MS);
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken");
+	assert_int_equal(fw_unlink(one, "systemToken"), -EPERM);
+	fw_expect_no_request();
+	fw_child_end(rm);
+}
+
 /* rm of the token alone is what it says. */
 static void test_rm_of_a_token_beside_an_editor_rotates(void **state)
 {
@@ -414,6 +430,7 @@ int main(void)
 		TEST(test_truncate_by_its_path),
 		TEST(test_truncate_of_a_replaced_file_looks_again),
 		TEST(test_rm_r_beside_an_editor_rotates_nothing),
+		TEST(test_a_slow_rm_r_rotates_nothing),
 		TEST(test_rm_of_a_token_beside_an_editor_rotates),
 		TEST_IN(test_no_room_to_save, setup_in_a_page),
 		TEST(test_a_replaced_draft_is_kept_at_unmount),
