@@ -36,12 +36,13 @@ const char *tree_local_name(const struct node *node)
 	return node->local ? node->local->name : "";
 }
 
-static int name_new(struct dir *dir, const char *name, struct local_name **ret)
+/* instead: another name goes for it. */
+static int name_new(struct dir *dir, const char *name, bool instead, struct local_name **ret)
 {
 	size_t size = strlen(name) + 1;
 	struct local_name *l;
 
-	if (dir->n_locals == TREE_LOCALS_MAX)
+	if (dir->n_locals == TREE_LOCALS_MAX && !instead)
 		return -ENOSPC;
 	l = calloc(1, sizeof(*l) + size);
 	if (!l)
@@ -81,7 +82,7 @@ int tree_local_new(struct tree *tree, struct dir *dir, enum node_kind kind, cons
 		   struct node **ret)
 {
 	struct local_name *l;
-	int r = name_new(dir, name, &l);
+	int r = name_new(dir, name, false, &l);
 
 	if (r < 0)
 		return r;
@@ -121,7 +122,7 @@ int tree_move_to_local(struct tree *tree, struct node *node, enum node_kind kind
 	assert(!node->detached);
 	if (there == node)
 		return 0;
-	int r = name_new(node->dir, name, &l);
+	int r = name_new(node->dir, name, node->local || there, &l);
 	if (r < 0)
 		return r;
 	if (there)
