@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -233,6 +236,95 @@ static void test_any_name(void **state)
 	prctl(PR_SET_NAME, before.comm);
 }
 
+/* ---- what it is doing ---- */
+
+static struct stat found;
+
+static const struct {
+	long number;
+	long arguments[4];
+	enum process_wants wanted;
+} system_calls[] = {
+	{ SYS_openat, { AT_FDCWD, (long)"/nowhere", O_RDONLY }, PROCESS_WANTS_TO_USE },
+	{ SYS_openat, { AT_FDCWD, (long)"/nowhere", O_RDWR | O_TRUNC }, PROCESS_WANTS_TO_USE },
+	{ SYS_openat, { AT_FDCWD, (long)"/nowhere/x", O_WRONLY | O_CREAT }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_openat, { AT_FDCWD, (long)"/nowhere/x", O_RDWR | O_CREAT | O_EXCL | O_TRUNC, 0600 },
+	  PROCESS_WANTS_TO_MAKE },
+	{ SYS_renameat2, { AT_FDCWD, (long)"/nowhere", AT_FDCWD, (long)"/x" }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_linkat, { AT_FDCWD, (long)"/nowhere", AT_FDCWD, (long)"/x" }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_symlinkat, { (long)"x", AT_FDCWD, (long)"/nowhere/x" }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_faccessat, { AT_FDCWD, (long)"/nowhere", R_OK }, PROCESS_WANTS_TO_LOOK },
+	{ SYS_unlinkat, { AT_FDCWD, (long)"/nowhere" }, PROCESS_WANTS_TO_USE },
+	{ SYS_readlinkat, { AT_FDCWD, (long)"/nowhere" }, PROCESS_WANTS_TO_USE },
+#ifdef SYS_open
+	{ SYS_open, { (long)"/nowhere", O_RDONLY }, PROCESS_WANTS_TO_USE },
+	{ SYS_open, { (long)"/nowhere/x", O_WRONLY | O_CREAT, 0600 }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_creat, { (long)"/nowhere/x", 0600 }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_rename, { (long)"/nowhere", (long)"/x" }, PROCESS_WANTS_TO_MAKE },
+	{ SYS_stat, { (long)"/nowhere", (long)&found }, PROCESS_WANTS_TO_LOOK },
+	{ SYS_lstat, { (long)"/nowhere", (long)&found }, PROCESS_WANTS_TO_LOOK },
+	{ SYS_access, { (long)"/nowhere" }, PROCESS_WANTS_TO_LOOK },
+#endif
+};
+
+/* A child that stops before each of its system calls. */
+static pid_t traced(const long *call, const long *arguments)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		syscall(*call, arguments[0], arguments[1], arguments[2], arguments[3]);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD), 0);
+	return pid;
+}
+
+/* It is about to make that call. */
+static void run_until(pid_t pid, long call)
+{
+	struct __ptrace_syscall_info info = { 0 };
+	int status;
+
+	while (info.op != PTRACE_SYSCALL_INFO_ENTRY || (long)info.entry.nr != call) {
+		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSTOPPED(status));
+		assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0);
+	}
+}
+
+static void test_what_a_thread_wants_of_a_name(void **state)
+{
+	int status;
+
+	for (size_t i = 0; i < ARRAY_SIZE(system_calls); i++) {
+		pid_t pid = traced(&system_calls[i].number, system_calls[i].arguments);
+
+		run_until(pid, system_calls[i].number);
+		assert_int_equal(process_wants(pid), system_calls[i].wanted);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+}
+
+static void test_nobody_wants_anything(void **state)
+{
+	static const pid_t none[] = { 0, -1, INT32_MAX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_int_equal(process_wants(none[i]), PROCESS_WANTS_UNKNOWN);
+	/* Who runs has asked for nothing. */
+	assert_int_not_equal(process_wants(getpid()), PROCESS_WANTS_TO_MAKE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +335,8 @@ int main(void)
 		cmocka_unit_test(test_a_pid_that_is_used_again_is_another_process),
 		cmocka_unit_test(test_the_unknown_is_nobody),
 		cmocka_unit_test(test_any_name),
+		cmocka_unit_test(test_what_a_thread_wants_of_a_name),
+		cmocka_unit_test(test_nobody_wants_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
