@@ -413,6 +413,335 @@ static void test_half_a_replaced_draft_is_kept(void **state)
 	assert_int_equal(fw_lookup(one, "config.json.refused"), 0);
 }
 
+/* ---- while a save is under way ---- */
+
+static void test_what_is_written_meanwhile_is_saved_next(void **state)
+{
+	uint64_t handle = written(with("\"n\":1")), other = fw_open(config, O_WRONLY);
+	struct call c, d, e;
+
+	fw_flush(&c, handle);
+	fw_write(handle, with("\"n\":2"));
+	fw_flush(&d, handle);
+	fw_flush(&e, other); /* which has written nothing, but closes that text */
+	fs_interrupt(fw.fs, d.op.serial);
+	assert_true(!c.done && !d.done && !e.done);
+	save(200, with("\"n\":1"));
+	assert_true(c.done && !d.done && !e.done);
+	assert_string_equal(fw_content(config), with("\"n\":2"));
+	fw_expect(GET_ONE, 200, stored);
+	assert_non_null(strstr(fw_next_body(), "\"n\":2"));
+	fw_expect(PUT_ONE, 200, with("\"n\":2"));
+	assert_true(d.done && e.done);
+	assert_int_equal(c.op.err | d.op.err | e.op.err, 0);
+	fw_close(handle);
+	fw_close(other);
+	assert_int_equal(fw_lookup(one, "config.json.refused"), 0);
+	fw_expect_no_request();
+}
+
+static void test_unlink_waits_for_a_save(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c, u = { .op = { .call = FS_UNLINK, .node = one, .name = "config.json" } };
+
+	fw_flush(&c, handle);
+	fw_close(handle);
+	fw_submit(&u);
+	assert_true(u.parked);
+	save(200, with("\"n\":1"));
+	assert_true(c.done && u.done);
+	assert_int_equal(c.op.err | u.op.err, 0);
+	assert_int_equal(fw_lookup(one, "config.json"), 0);
+	fake_account_advance(&fw.a, FW_GRACE_MS);
+	assert_non_null(strstr(fw_content(fw_lookup(one, "config.json")), "\"n\": 1"));
+}
+
+static void test_renames_wait_for_a_save(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c, away, onto;
+
+	assert_int_equal(fw_put_file(one, "new", with("\"n\":1,\"m\":1")), 0);
+	fw_flush(&c, handle);
+	fw_rename(&away, one, "config.json", "config.json~");
+	fw_rename(&onto, one, "new", "config.json");
+	assert_true(away.parked && onto.parked);
+	save(200, with("\"n\":1"));
+	assert_true(c.done && away.done && !onto.done);
+	save(200, with("\"n\":1,\"m\":1"));
+	assert_true(onto.done);
+	assert_int_equal(c.op.err | away.op.err | onto.op.err, 0);
+	fw_flush(&c, handle); /* of the backup now */
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken config.json~");
+	fw_expect_no_request();
+}
+
+/* A list that lacks the stack comes while a request is under way. */
+static void delete_by_list(struct call *c)
+{
+	uint64_t node = fw_lookup(fw_lookup(FS_ROOT, ".stacksfs"), "refresh");
+	size_t list = fake_account_tries(&fw.a);
+
+	*c = (struct call){ .op = { .call = FS_WRITE, .node = node } };
+	fw_submit(c);
+	fake_account_answer(&fw.a, list, 200, "[]");
+	fake_account_answer(&fw.a, list + 1, 404, "");
+	assert_true(c->done);
+	assert_int_equal(fw_lookup(FS_ROOT, "one"), 0);
+}
+
+static void test_the_stack_is_deleted_before_it_is_read(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c, list;
+
+	fw_flush(&c, handle);
+	(void)fw_next_request();
+	delete_by_list(&list);
+	fw_expect(GET_ONE, 200, stored);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -ENOENT);
+	fw_flush(&c, handle);
+	assert_int_equal(c.op.err, -ENOENT);
+	fw_write(handle, with("\"n\":2"));
+	fw_flush(&c, handle);
+	assert_int_equal(c.op.err, -ESTALE);
+	fw_close(handle);
+	assert_int_equal(fw_n_lost(), 2);
+}
+
+static void test_the_stack_is_deleted_while_it_is_stored(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c, list;
+
+	fw_flush(&c, handle);
+	fw_expect(GET_ONE, 200, stored);
+	(void)fw_next_request();
+	delete_by_list(&list);
+	fw_expect(PUT_ONE, 200, with("\"n\":1")); /* it is there after all */
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+	fs_forget(fw.fs, config, UINT64_MAX);
+	fs_forget(fw.fs, one, UINT64_MAX);
+	one = fw_lookup(FS_ROOT, "one");
+	assert_non_null(strstr(fw_content(fw_lookup(one, "config.json")), "\"n\": 1"));
+}
+
+static void test_the_stack_is_deleted_while_a_file_is_renamed(void **state)
+{
+	uint64_t reader = fw_open(config, O_RDONLY);
+	struct call c, list;
+
+	assert_int_equal(fw_put_file(one, "new", with("\"n\":1")), 0);
+	fw_rename(&c, one, "new", "config.json");
+	fw_expect(GET_ONE, 200, stored);
+	(void)fw_next_request();
+	delete_by_list(&list);
+	fw_expect(PUT_ONE, 404, "");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -ENOENT);
+	assert_non_null(strstr(fw_content_of(reader), "\"one\""));
+	fw_close(reader);
+	assert_int_equal(fw_n_lost(), 1);
+}
+
+static void test_the_kernel_forgets_everything_meanwhile(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+
+	fw_close(handle); /* through a mapping: no flush has come */
+	fs_forget(fw.fs, config, UINT64_MAX);
+	fs_forget(fw.fs, one, UINT64_MAX);
+	save(200, with("\"n\":1"));
+	one = fw_lookup(FS_ROOT, "one");
+	assert_non_null(strstr(fw_content(fw_lookup(one, "config.json")), "\"n\": 1"));
+	fw_expect_no_request();
+}
+
+static void test_what_a_mapping_wrote_is_kept_when_refused(void **state)
+{
+	fw_close(written(with("\"n\":1")));
+	save(422, REFUSAL);
+	assert_null(strstr(fw_content(config), "\"n\""));
+	assert_string_equal(fw_content(fw_lookup(one, "config.json.refused")), with("\"n\":1"));
+	assert_int_equal(fw_n_lost(), 1);
+}
+
+static void test_the_mount_ends_meanwhile(void **state)
+{
+	uint64_t handle = written(with("\"n\":1"));
+	struct call c, r;
+
+	assert_int_equal(fw_put_file(one, "new", with("\"n\":2")), 0);
+	fw_flush(&c, handle);
+	fw_rename(&r, one, "new", "config.json");
+	fw_expect(GET_ONE, 200, stored);
+	(void)fw_next_request();
+	fs_end_parked(fw.fs, -ENOTCONN);
+	assert_true(c.done && r.done);
+	assert_int_equal(c.op.err, -ENOTCONN);
+	fw_end_http();
+	assert_int_equal(fs_n_changes(fw.fs), 0);
+	fs_keep_drafts(fw.fs);
+	assert_true(fw_n_lost() > 0);
+}
+
+/* ---- handles ---- */
+
+static void test_an_append_goes_to_the_end(void **state)
+{
+	uint64_t handle = fw_open(config, O_WRONLY | O_APPEND);
+	size_t len = strlen(fw_content(config));
+
+	/* The kernel knows an older length. */
+	assert_int_equal(fw_write_at(handle, 3, O_WRONLY | O_APPEND, " \n"), 0);
+	assert_int_equal(fw_write_at(handle, 5, O_WRONLY | O_APPEND, "\t"), 0);
+	assert_string_equal(fw_content(config) + len, " \n\t");
+	struct call c;
+	fw_flush(&c, handle); /* white space: equal to what there is */
+	fw_expect(GET_ONE, 200, stored);
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+	fw_expect_no_request();
+	assert_int_equal(strlen(fw_content(config)), len);
+}
+
+static void test_handles_share_one_text(void **state)
+{
+	uint64_t a = fw_open(config, O_WRONLY), b = fw_open(config, O_RDWR);
+	struct call c;
+
+	assert_int_equal(fw_truncate(config, a, 0), 0);
+	fw_flush(&c, b); /* empty: not sent */
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(fw_write_at(b, 0, 0, with("\"n\":1")), 0);
+	assert_string_equal(fw_content_of(a), with("\"n\":1"));
+	fw_close(b);
+	assert_string_equal(fw_content(config), with("\"n\":1")); /* a may go on with it */
+	fw_flush(&c, a);
+	save(200, with("\"n\":1"));
+	assert_int_equal(c.op.err, 0);
+	fw_close(a);
+}
+
+static void test_too_large(void **state)
+{
+	uint64_t handle = written("{");
+
+	assert_int_equal(fw_write_at(handle, 1 << 20, 0, "x"), -EFBIG);
+	assert_int_equal(fw_truncate(config, handle, (1 << 20) + 1), -EFBIG);
+	assert_int_equal(fw_truncate(config, handle, 1 << 20), 0);
+	assert_int_equal(fw_truncate(config, handle, 0), 0);
+	fw_close(handle);
+	assert_non_null(strstr(fw_content(config), "\"one\""));
+	fw_expect_no_request();
+}
+
+/* ---- dances ---- */
+
+static void test_an_editor_that_makes_room(void **state)
+{
+	struct call c;
+
+	fw_rename(&c, one, "config.json", "config.json~");
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(fw_lookup(one, "config.json~"), config); /* the kernel moves the node */
+	assert_int_equal(fw_lookup(one, "config.json"), 0);
+	uint64_t node, handle = fw_create(one, "config.json", &node);
+	assert_int_not_equal(node, config);
+	fw_write(handle, with("\"n\":1"));
+	fw_flush(&c, handle);
+	save(200, with("\"n\":1"));
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+	assert_null(strstr(fw_content(config), "\"n\""));
+	assert_int_equal(fw_unlink(one, "config.json~"), 0);
+	assert_int_equal(fw_lookup(one, "config.json"), node);
+	fw_expect_no_request();
+}
+
+static void test_an_editor_that_puts_the_old_file_back(void **state)
+{
+	struct call c;
+
+	fw_rename(&c, one, "config.json", "config.json~");
+	uint64_t handle = fw_create(one, "config.json", NULL);
+	fw_write(handle, with("\"n\":1"));
+	fw_flush(&c, handle);
+	save(422, REFUSAL);
+	assert_int_equal(c.op.err, -EBADMSG);
+	fw_close(handle);
+	assert_int_equal(fw_unlink(one, "config.json"), 0);
+	fw_rename(&c, one, "config.json~", "config.json");
+	assert_true(c.done);
+	assert_int_equal(c.op.err, 0);
+	fw_expect_no_request();
+	assert_int_equal(fw_lookup(one, "config.json"), config);
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken config.json.refused");
+}
+
+static void test_a_refused_rename_changes_nothing(void **state)
+{
+	struct call c;
+
+	assert_int_equal(fw_put_file(one, "new", with("\"n\":1")), 0);
+	fw_rename(&c, one, "new", "config.json");
+	save(422, REFUSAL);
+	assert_int_equal(c.op.err, -EBADMSG);
+	assert_string_equal(fw_list(one),
+			    " config.json dependencies systemToken new config.json.refused");
+	assert_int_equal(fw_lookup(one, "config.json"), config);
+	assert_string_equal(fw_content(fw_lookup(one, "new")), with("\"n\":1"));
+	assert_string_equal(fw_xattr(config, "error"), "no");
+}
+
+/* Whoever has the file open that was renamed goes on with what it wrote. */
+static void test_a_writer_of_the_file_that_was_renamed(void **state)
+{
+	uint64_t node, handle = fw_create(one, "new", &node);
+	struct call c;
+
+	fw_write(handle, with("\"n\":1"));
+	fw_rename(&c, one, "new", "config.json");
+	save(200, with("\"n\":1"));
+	assert_int_equal(c.op.err, 0);
+	assert_int_equal(fw_lookup(one, "config.json"), node);
+	fw_flush(&c, handle);
+	assert_int_equal(c.op.err, 0);
+	fw_write(handle, with("\"n\":2"));
+	fw_flush(&c, handle);
+	save(200, with("\"n\":2"));
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+	assert_non_null(strstr(fw_content(node), "\"n\": 2"));
+	fw_expect_no_request();
+}
+
+static void test_a_name_that_is_taken(void **state)
+{
+	struct call c = { .op = { .call = FS_RENAME, .node = one, .name = "new", .to = one,
+				  .new_name = "config.json", .flags = RENAME_NOREPLACE } };
+
+	assert_int_equal(fw_put_file(one, "new", "x"), 0);
+	assert_int_equal(fw_run(&c), -EEXIST);
+	c.op.new_name = "new";
+	c.done = false;
+	assert_int_equal(fw_run(&c), -EEXIST);
+	fw_rename(&c, one, "new", "new");
+	assert_int_equal(c.op.err, 0);
+	fw_rename(&c, one, "new", "systemToken");
+	assert_int_equal(c.op.err, -EACCES);
+	fw_rename(&c, one, "systemToken", "new");
+	assert_int_equal(c.op.err, -EACCES);
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken new");
+	fw_expect_no_request();
+}
+
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, fw_teardown)
 #define TEST_IN(f, init) cmocka_unit_test_setup_teardown(f, init, fw_teardown)
 
@@ -435,6 +764,23 @@ int main(void)
 		TEST_IN(test_no_room_to_save, setup_in_a_page),
 		TEST(test_a_replaced_draft_is_kept_at_unmount),
 		TEST(test_half_a_replaced_draft_is_kept),
+		TEST(test_what_is_written_meanwhile_is_saved_next),
+		TEST(test_unlink_waits_for_a_save),
+		TEST(test_renames_wait_for_a_save),
+		TEST(test_the_stack_is_deleted_before_it_is_read),
+		TEST(test_the_stack_is_deleted_while_it_is_stored),
+		TEST(test_the_stack_is_deleted_while_a_file_is_renamed),
+		TEST(test_the_kernel_forgets_everything_meanwhile),
+		TEST(test_what_a_mapping_wrote_is_kept_when_refused),
+		TEST(test_the_mount_ends_meanwhile),
+		TEST(test_an_append_goes_to_the_end),
+		TEST(test_handles_share_one_text),
+		TEST(test_too_large),
+		TEST(test_an_editor_that_makes_room),
+		TEST(test_an_editor_that_puts_the_old_file_back),
+		TEST(test_a_refused_rename_changes_nothing),
+		TEST(test_a_writer_of_the_file_that_was_renamed),
+		TEST(test_a_name_that_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
