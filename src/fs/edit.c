@@ -293,6 +293,15 @@ static int flush_detached(struct fs *fs, struct node *node, struct fs_op *op)
 			 gone ? "the stack was deleted" : "another file was put in its place");
 }
 
+/* The file whose rename onto config.json is making the stack of this draft
+ * directory, or NULL: another request meanwhile would make another stack. */
+static const struct node *maker_of(const struct node *node)
+{
+	const struct work *work = node->dir->work;
+
+	return node->dir->stack || !work ? NULL : work->replacing;
+}
+
 int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
 {
 	struct draft *d = node->draft;
@@ -311,6 +320,11 @@ int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
 		return 0;
 	if (node->detached)
 		return flush_detached(fs, node, op);
+	op->awaits = maker_of(node);
+	if (op->awaits) {
+		op->generation = 0; /* it is not that file's text which it waits for */
+		return STORE_WAIT;
+	}
 	int r = save(fs, node, op->call == FS_FSYNC ? "fsync" : "flush");
 	if (r == STORE_WAIT)
 		op->awaits = node;
@@ -338,6 +352,8 @@ void edit_last_close(struct fs *fs, struct node *node)
 	if (!d || d->saving)
 		return;
 	bool empty = document_is_empty(content_document(d->content));
+	if (!node->detached && maker_of(node))
+		return; /* after that */
 	if (!node->detached && !empty && d->generation != d->ended) {
 		/* Written through a mapping after the flush. */
 		int r = save(fs, node, "release");
@@ -358,6 +374,15 @@ void edit_last_close(struct fs *fs, struct node *node)
 
 /* ---- another file in its place ---- */
 
+/* Nobody has it open who could be told. */
+static void lose_unsaved(struct fs *fs, const struct node *node)
+{
+	const struct draft *d = node && node->writers == 0 ? node->draft : NULL;
+
+	if (d && (d->generation != d->ended || d->incomplete))
+		refuse_lose(fs, node->dir, d->content);
+}
+
 /* The scratch file is config.json now. */
 static void put_in_place(struct fs_change *c)
 {
@@ -366,6 +391,7 @@ static void put_in_place(struct fs_change *c)
 
 	if (node->detached || node->kind != NODE_SCRATCH)
 		return;
+	lose_unsaved(fs, tree_peek(node->dir, NODE_CONFIG));
 	tree_move_to_slot(fs->tree, node, NODE_CONFIG);
 	node->pages_valid = false;
 	struct draft *d = node->writers > 0 ? calloc(1, sizeof(*d)) : NULL;
@@ -393,10 +419,20 @@ static void show_again(struct fs_change *c)
 	fs_replace_version(c->fs, node);
 }
 
+/* Those who had to wait whether they are to make the stack. */
+static void others_go_on(struct fs_change *c)
+{
+	struct node *there = tree_peek(c->dir, NODE_CONFIG);
+
+	fs_wake_awaiting(c->fs, c->node);
+	if (there && there->draft && there->writers == 0)
+		edit_last_close(c->fs, there);
+}
+
 static void end_replace(struct fs_change *c, const struct api_error *why)
 {
 	if (c->dir->work)
-		c->dir->work->replacing = false;
+		c->dir->work->replacing = NULL;
 	if (c->err == 0) {
 		if (c->stack && !c->dir->stack)
 			(void)adopt(c);
@@ -406,6 +442,7 @@ static void end_replace(struct fs_change *c, const struct api_error *why)
 		refuse_keep(c->fs, c->dir, c->text, NULL, why);
 		show_again(c);
 	}
+	others_go_on(c);
 	change_over(c);
 }
 
@@ -436,7 +473,7 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 		return r;
 	}
 	c->who = *op_process(op);
-	work->replacing = true;
+	work->replacing = scratch;
 	op->drop_node = scratch->id;
 	send(c, content_document(c->text), &c->who, replace_ended);
 	return change_wait(c);

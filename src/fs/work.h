@@ -48,7 +48,7 @@ struct work {
 	bool has_config_mode;
 	/* What the kernel is doing itself, and is not to be told of: */
 	bool renaming;  /* RENAME of the directory */
-	bool replacing; /* RENAME onto config.json */
+	const struct node *replacing; /* RENAME of that file onto config.json, or NULL */
 	bool removing;  /* RMDIR */
 };
 

@@ -200,6 +200,76 @@ static void test_another_file_makes_it(void **state)
 	is_stack(new);
 }
 
+/* One writes config.json while another renames a file onto it: there is one stack. */
+static uint64_t begin_both(struct call *rename)
+{
+	uint64_t handle = fw_create(new, "config.json", NULL);
+
+	fw_write(handle, "{\"name\":\"other\",\"type\":\"server\"}");
+	assert_int_equal(fw_put_file(new, "tmp", TEXT), 0);
+	fw_rename(rename, new, "tmp", "config.json");
+	assert_true(rename->parked);
+	return handle;
+}
+
+static void test_two_writers_make_one_stack(void **state)
+{
+	struct call c, r;
+	uint64_t handle = begin_both(&r);
+
+	fw_flush(&c, handle);
+	assert_true(c.parked);
+	assert_string_equal(fw_next_body(), TEXT);
+	fw_expect(POST, 201, fake_record(2, "new", ""));
+	assert_int_equal(r.op.err, 0);
+	assert_true(c.done);
+	assert_int_equal(c.op.err, -EBUSY);
+	fw_close(handle);
+	fw_expect_no_request();
+	is_stack(new);
+	assert_int_equal(fw_n_lost(), 1);
+}
+
+static void test_the_other_writer_makes_it_when_one_is_refused(void **state)
+{
+	struct call c, r;
+	uint64_t handle = begin_both(&r);
+
+	fw_flush(&c, handle);
+	fw_expect(POST, 422, "{\"errors\":[{\"code\":\"x\",\"message\":\"no\"}]}");
+	assert_int_equal(r.op.err, -EBADMSG);
+	assert_false(c.done);
+	assert_non_null(strstr(fw_next_body(), "other"));
+	fw_expect(POST, 201, fake_record(2, "new", ""));
+	assert_int_equal(c.op.err, 0);
+	fw_close(handle);
+	fw_expect_no_request();
+}
+
+static void test_the_other_writer_closes_meanwhile(void **state)
+{
+	struct call r;
+
+	fw_close(begin_both(&r)); /* through a mapping */
+	fw_expect(POST, 201, fake_record(2, "new", ""));
+	assert_int_equal(r.op.err, 0);
+	fw_expect_no_request();
+	is_stack(new);
+	assert_int_equal(fw_n_lost(), 1);
+}
+
+static void test_the_other_writer_has_closed_when_one_is_refused(void **state)
+{
+	struct call r;
+
+	fw_close(begin_both(&r));
+	fw_expect(POST, 422, "{\"errors\":[{\"code\":\"x\",\"message\":\"no\"}]}");
+	assert_int_equal(r.op.err, -EBADMSG);
+	assert_non_null(strstr(fw_next_body(), "other"));
+	fw_expect(POST, 201, fake_record(2, "new", ""));
+	fw_expect_no_request();
+}
+
 static void test_a_draft_is_renamed(void **state)
 {
 	struct call c;
@@ -344,6 +414,10 @@ int main(void)
 		TEST(test_a_draft_that_is_saved_is_not_removed),
 		TEST(test_the_mount_ends_before_the_answer),
 		TEST(test_another_file_makes_it),
+		TEST(test_two_writers_make_one_stack),
+		TEST(test_the_other_writer_makes_it_when_one_is_refused),
+		TEST(test_the_other_writer_closes_meanwhile),
+		TEST(test_the_other_writer_has_closed_when_one_is_refused),
 		TEST(test_a_draft_is_renamed),
 		TEST(test_a_draft_is_renamed_while_it_is_saved),
 		TEST(test_a_copier_may_write_the_others),
