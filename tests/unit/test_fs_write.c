@@ -446,11 +446,11 @@ static void test_unlink_waits_for_a_save(void **state)
 	struct call c, u = { .op = { .call = FS_UNLINK, .node = one, .name = "config.json" } };
 
 	fw_flush(&c, handle);
-	fw_close(handle);
 	fw_submit(&u);
 	assert_true(u.parked);
 	save(200, with("\"n\":1"));
 	assert_true(c.done && u.done);
+	fw_close(handle);
 	assert_int_equal(c.op.err | u.op.err, 0);
 	assert_int_equal(fw_lookup(one, "config.json"), 0);
 	fake_account_advance(&fw.a, FW_GRACE_MS);
