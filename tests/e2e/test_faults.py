@@ -382,3 +382,15 @@ def test_grid(harness, work, operation):
 def test_the_page_has_every_pair():
     assert set(known()) == {(operation, fault) for operation in OPERATIONS for fault in FAULTS}
     assert all(known().values())
+
+
+def test_troubleshooting_names_tests_that_exist():
+    text = (TOP / "docs" / "troubleshooting.md").read_text()
+    named = re.findall(r"`(\w+):(\w+)", text)
+    assert len(named) > 15
+    for module, name in named:
+        source = (TOP / "tests" / "e2e" / f"test_{module}.py").read_text()
+        assert f"def test_{name}(" in source, (module, name)
+    for row in text.splitlines():
+        if row.startswith("| E"):
+            assert "`" in row.split("|")[-2], row
