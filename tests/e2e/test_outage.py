@@ -136,7 +136,8 @@ def test_429_does_not_open_it(api, mount):
     fault = api.fault(kind="status", status=429, path=DEPENDENCIES, headers={"Retry-After": "100"})
     for _ in range(2 * FAILURES):
         assert failure(mnt.read, "one", "dependencies") == errno.EBUSY
-    assert circuit(mnt) == dict(circuit(mnt), state="closed", opened=0)
+    shown = circuit(mnt)
+    assert (shown["state"], shown["opened"]) == ("closed", 0)
     api.clear_faults(fault)
     assert mnt.read("one", "dependencies")
     api.expect(list=1, dependencies=2 * FAILURES + 1)
