@@ -98,6 +98,8 @@ static int ask(const struct call *from, enum http_class class, const struct api_
 	if (budget) {
 		spec.timeout_ms = budget->timeout_ms;
 		spec.tries_before = budget->tries_before;
+		spec.pinned = budget->pinned;
+		spec.token_no = budget->token_no;
 		spec.patient = budget->patient;
 	}
 	r = endpoint_ask(c->api, c->endpoint, &spec, done, c);

@@ -96,6 +96,8 @@ NODISCARD int api_list(struct api *api, enum http_class class, struct api_list *
 struct api_budget {
 	unsigned timeout_ms;   /* what is left of the operation's time; 0: the default */
 	unsigned tries_before; /* requests of this kind that it has made already */
+	bool pinned;           /* see http_spec: for what no other account may get */
+	unsigned token_no;
 	bool patient;          /* rather wait for a service that is away than fail at once */
 };
 

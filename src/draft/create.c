@@ -252,6 +252,8 @@ static void posted(void *arg, const struct api_error *error, struct record *reco
 			remember(c);
 			begin_list(c);
 		} else {
+			if (error->err == -EACCES)
+				store_look_at_account(changes->store);
 			fail(c, &c->error);
 		}
 	}
@@ -270,6 +272,9 @@ static void send_post(struct create *c)
 		fail(c, &c->error);
 		return;
 	}
+	/* A new token may be another account's, which must not get the stack. */
+	budget.pinned = true;
+	budget.token_no = store_token_no(changes->store);
 	forget(c->memory);
 	c->cookie = newest_cookie(changes->store);
 	c->state = CREATE_SENT;

@@ -227,6 +227,8 @@ static bool has_new_token(struct http *h, struct http_call *call)
 	call->renewed = true;
 	if (call->loads == h->loads)
 		load_token(h);
+	if (call->spec.pinned)
+		return false;
 	return !same_secret(call->token, h->token);
 }
 
@@ -402,7 +404,12 @@ static uint64_t begin_queued(struct http *h, uint64_t now_ms)
 			/* Who comes later must not overtake. */
 			if (!may_begin(h, call, now_ms, &wait_ms))
 				return min_u64(wait_ms, probe_ms);
-			begin_try(h, call, now_ms);
+			if (call->spec.pinned && call->spec.token_no != h->token_no)
+				end_early(h, call, -EACCES,
+					  "the token has been replaced, and it is not known yet "
+					  "whether it is of the same account: try again");
+			else
+				begin_try(h, call, now_ms);
 		}
 	}
 	return probe_ms;

@@ -51,6 +51,10 @@ struct http_spec {
 	size_t max_body_bytes;     /* of a 2xx answer, decompressed; others are cut at 64 KiB */
 	unsigned timeout_ms;       /* the whole call, queueing and retries too; 0: the default */
 	unsigned tries_before;     /* that the caller has made itself: they count too */
+	/* Sent with the bearer token of this number (http_result.token_no) or not at all:
+	 * -EACCES, or the 401 itself. */
+	bool pinned;
+	unsigned token_no;
 	bool patient;              /* while the circuit is open, wait for a turn as its probe */
 };
 

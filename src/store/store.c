@@ -144,6 +144,19 @@ bool store_believes_404(struct store *store, const struct api_meta *meta,
 	return false;
 }
 
+unsigned store_token_no(const struct store *store)
+{
+	return store->token_no;
+}
+
+void store_look_at_account(struct store *store)
+{
+	if (store->list_flight.running)
+		return;
+	int r = list_begin(store, false, HTTP_CLASS_USER);
+	(void)r; /* then the next list will do */
+}
+
 static void set_state(struct store *store, enum store_state state)
 {
 	if (store->state == state)

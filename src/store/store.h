@@ -149,6 +149,11 @@ void store_drop_part(struct store *store, struct stack *stack, enum store_part p
 /* Nobody knows what it is now: the next access asks. */
 void store_expire_record(struct store *store, struct stack *stack);
 
+/* The bearer token that the account is known by (http_result.token_no). */
+unsigned store_token_no(const struct store *store);
+/* The token was refused or replaced: find out by a list whose it is. */
+void store_look_at_account(struct store *store);
+
 struct stack *store_find(const struct store *store, const struct stack_id *id);
 /* Call fn for each stack, in no order. */
 void store_each(const struct store *store, void (*fn)(void *arg, struct stack *stack), void *arg);

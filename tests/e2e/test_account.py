@@ -84,3 +84,28 @@ def test_an_account_may_become_empty(api, mnt):
     mnt.refresh()
     assert mnt.names() == []
     api.expect(list=3, record=3)
+
+
+def save_new(mnt):
+    os.makedirs(mnt / "new", exist_ok=True)
+    with open(mnt / "new" / "config.json", "w", encoding="utf-8") as file:
+        file.write('{"name": "new", "type": "server", "server": {"hostURI": "https://h.example"}}')
+
+
+def test_another_account_gets_no_stack(api, mnt):
+    replace(api, mnt, [stack("other", 9)])
+    for _ in range(3):
+        assert refused(save_new, mnt)
+    assert [record["name"] for record in api.account()] == ["other"]
+    assert mnt.names() == ["new", "one", "three", "two"]
+    assert b"h.example" in mnt.config("new"), "the text is kept"
+    api.expect(**api.counts())
+
+
+def test_a_new_token_creates_when_it_is_known_to_be_the_same_accounts(api, mnt):
+    replace(api, mnt, api.account())
+    assert refused(save_new, mnt), "before anybody has looked"
+    mnt.refresh()
+    save_new(mnt)
+    assert "new" in [record["name"] for record in api.account()]
+    api.expect(**api.counts())
