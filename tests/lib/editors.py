@@ -132,6 +132,7 @@ class Vim(Editor):
 
     def insist(self):
         """Save although the file has changed meanwhile: vim asks before that."""
+        self.run("redraw!")  # what it has said before is not the answer
         self.ask_to_save()
         self.wait_for("Do you really want to write")
         self.type("y")
