@@ -98,10 +98,10 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (work_removed_config(dir, op_process(op)))
 		return op_refuse(op, -EPERM, "config.json, which was removed before, is back "
 					     "(-o grace=): this may be meant to remove all");
-	/* Whoever empties the directory would have begun with config.json. */
-	if (work_hides(dir, NODE_CONFIG) && openers_have(&fs->openers, dir, op_process(op)))
-		return op_refuse(op, -EPERM, "another process is replacing config.json: nothing is "
-					     "removed recursively meanwhile");
+	/* It may be all of the directory that is being removed, by several processes. */
+	if (work_hides(dir, NODE_CONFIG))
+		return op_refuse(op, -EPERM, "another process is replacing or removing config.json: "
+					     "try again when it is back");
 	if (!limit_take(&fs->rotations, clock_now_ms(fs->clock)))
 		return op_refuse(op, -EPERM, "%u tokens were rotated within a minute (-o max_rotate=)",
 				 fs->rotations.max);

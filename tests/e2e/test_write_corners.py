@@ -62,3 +62,15 @@ def test_rm_r_beside_an_editor(api, mount):
     assert mnt.read("one", "systemToken") == token == api.system_token(ID)
     assert not {"put", "delete", "rotate"} & set(api.counts())
     api.expect(**api.counts())
+
+
+def test_one_rm_for_each_file(api, mount):
+    """None of the processes has removed all of it, and the last one names the token only."""
+    mnt = mount(api, grace=1)
+    token = mnt.read("one", "systemToken")
+    done = run(["find", mnt / "one", "-type", "f", "-exec", "rm", "{}", ";"])
+    assert "systemToken" in done.stderr, done.stderr
+    eventually(lambda: mnt.names("one") == FILES)
+    assert mnt.read("one", "systemToken") == token == api.system_token(ID)
+    assert not {"put", "delete", "rotate"} & set(api.counts())
+    api.expect(**api.counts())

@@ -335,24 +335,26 @@ static void test_a_slow_rm_r_rotates_nothing(void **state)
 	fw_child_end(rm);
 }
 
-/* rm of the token alone is what it says. */
-static void test_rm_of_a_token_beside_an_editor_rotates(void **state)
+/* find -exec rm: each file by a process of its own. */
+static void test_one_rm_for_each_file_rotates_nothing(void **state)
 {
-	struct fw_child editor = fw_child("vim"), rm = fw_child("rm");
-	struct call c;
+	struct fw_child find = fw_child("find");
 
-	fw.tid = editor.pid;
-	fw_rename(&c, one, "config.json", "config.json~");
-	assert_int_equal(c.op.err, 0);
-	fw.tid = rm.pid;
-	c = (struct call){ .op = { .call = FS_UNLINK, .node = one, .name = "systemToken" } };
-	fw_submit(&c);
-	assert_true(c.parked);
-	fw_expect("DELETE /v1/stacks/" ONE_ID "/systemToken", 204, "");
-	assert_true(c.done);
-	assert_int_equal(c.op.err, 0);
-	fw_child_end(editor);
-	fw_child_end(rm);
+	fw.tid = find.pid;
+	assert_string_equal(fw_list(one), " config.json dependencies systemToken");
+	static const struct {
+		const char *name;
+		int err;
+	} files[] = { { "config.json", 0 }, { "dependencies", 0 }, { "systemToken", -EPERM } };
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		struct fw_child rm = fw_child("rm");
+
+		fw.tid = rm.pid;
+		assert_int_equal(fw_unlink(one, files[i].name), files[i].err);
+		fw_child_end(rm);
+	}
+	fw_expect_no_request();
+	fw_child_end(find);
 }
 
 /* ---- what nobody can save any more ---- */
@@ -760,7 +762,7 @@ int main(void)
 		TEST(test_truncate_of_a_replaced_file_looks_again),
 		TEST(test_rm_r_beside_an_editor_rotates_nothing),
 		TEST(test_a_slow_rm_r_rotates_nothing),
-		TEST(test_rm_of_a_token_beside_an_editor_rotates),
+		TEST(test_one_rm_for_each_file_rotates_nothing),
 		TEST_IN(test_no_room_to_save, setup_in_a_page),
 		TEST(test_a_replaced_draft_is_kept_at_unmount),
 		TEST(test_half_a_replaced_draft_is_kept),
