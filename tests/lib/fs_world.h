@@ -92,7 +92,6 @@ void fw_first_list(const char *list);
 /* A process for fw.tid: a copy of this one that is called comm and waits. */
 struct fw_child {
 	pid_t pid;
-	int hold;
 };
 struct fw_child fw_child(const char *comm);
 void fw_child_end(struct fw_child child);
