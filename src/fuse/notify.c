@@ -8,14 +8,19 @@
  * There are two lanes.  Dropping a name takes the lock of its directory, which
  * the kernel holds over a RENAME, CREATE or UNLINK there until that is answered;
  * dropping a node takes none.  Replies that must follow a dropped node therefore
- * wait behind nodes only: behind a name, the reply to a RENAME would wait for a
- * lock that the RENAME itself holds. */
+ * queue behind nodes only: behind a name, the reply to a RENAME would wait for a
+ * lock that the RENAME itself holds.  Then they wait for names for a moment: whoever
+ * has changed a stack's name by a save finds the new one when close(2) returns. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fuse/private.h"
+
+/* How long a reply waits for names: one of them may be waiting for this reply. */
+#define NAMES_WAIT_MS 100
 
 enum { LANE_NAMES, LANE_NODES, N_LANES };
 
@@ -29,9 +34,10 @@ struct item {
 struct lane {
 	struct notifier *notifier;
 	pthread_mutex_t lock;
-	pthread_cond_t filled;
+	pthread_cond_t changed;
 	struct item *head, **tail; /* guarded by lock */
 	struct item *last;         /* guarded by lock; NULL: the queue is empty */
+	uint64_t pushed, sent;     /* guarded by lock; how many, ever */
 	bool stop;                 /* guarded by lock */
 	bool started;
 	pthread_t thread;
@@ -42,6 +48,19 @@ struct notifier {
 	struct lane lanes[N_LANES];
 };
 
+static void lane_init(struct lane *lane, struct notifier *n)
+{
+	pthread_condattr_t attr;
+
+	lane->notifier = n;
+	lane->tail = &lane->head;
+	pthread_mutex_init(&lane->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&lane->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 int notifier_new(struct fuse_session *session, struct notifier **ret)
 {
 	struct notifier *n = calloc(1, sizeof(*n));
@@ -49,14 +68,8 @@ int notifier_new(struct fuse_session *session, struct notifier **ret)
 	if (!n)
 		return -ENOMEM;
 	n->session = session;
-	for (unsigned i = 0; i < N_LANES; i++) {
-		struct lane *lane = &n->lanes[i];
-
-		lane->notifier = n;
-		lane->tail = &lane->head;
-		pthread_mutex_init(&lane->lock, NULL);
-		pthread_cond_init(&lane->filled, NULL);
-	}
+	for (unsigned i = 0; i < N_LANES; i++)
+		lane_init(&n->lanes[i], n);
 	*ret = n;
 	return 0;
 }
@@ -82,7 +95,8 @@ static void push(struct lane *lane, uint64_t node, const char *name, struct requ
 		*lane->tail = item;
 		lane->tail = &item->next;
 		lane->last = item;
-		pthread_cond_signal(&lane->filled);
+		lane->pushed++;
+		pthread_cond_broadcast(&lane->changed);
 	}
 	pthread_mutex_unlock(&lane->lock);
 	if (then && !item)
@@ -127,15 +141,37 @@ static void send_item(struct lane *lane, const struct item *item)
 		(void)fuse_lowlevel_notify_inval_inode(session, item->node, 0, 0);
 }
 
+/* Until all that is in the lane now was sent, or the time is over. */
+static void wait_for(struct lane *lane, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms * 1000000L;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&lane->lock);
+	uint64_t pushed = lane->pushed;
+	while (lane->sent < pushed) {
+		if (pthread_cond_timedwait(&lane->changed, &lane->lock, &until) != 0)
+			break;
+	}
+	pthread_mutex_unlock(&lane->lock);
+}
+
 /* A reply that has waited for the names waits for the nodes, too. */
 static void go_on(struct lane *lane, struct request *then)
 {
 	struct lane *nodes = &lane->notifier->lanes[LANE_NODES];
 
-	if (lane != nodes)
+	if (lane != nodes) {
 		push(nodes, then->op.drop_node, "", then);
-	else
-		request_reply(then);
+		return;
+	}
+	wait_for(&lane->notifier->lanes[LANE_NAMES], NAMES_WAIT_MS);
+	request_reply(then);
 }
 
 static void *lane_thread(void *arg)
@@ -147,7 +183,7 @@ static void *lane_thread(void *arg)
 		struct item *item = lane->head;
 
 		if (!item) {
-			pthread_cond_wait(&lane->filled, &lane->lock);
+			pthread_cond_wait(&lane->changed, &lane->lock);
 			continue;
 		}
 		lane->head = item->next;
@@ -161,6 +197,8 @@ static void *lane_thread(void *arg)
 			go_on(lane, item->then);
 		free(item);
 		pthread_mutex_lock(&lane->lock);
+		lane->sent++;
+		pthread_cond_broadcast(&lane->changed);
 	}
 	pthread_mutex_unlock(&lane->lock);
 	return NULL;
@@ -182,15 +220,13 @@ int notifier_start(struct notifier *n)
 /* In the order of the lanes: what leaves the first may enter the second. */
 static void stop_lane(struct lane *lane)
 {
-	if (lane->started) {
-		pthread_mutex_lock(&lane->lock);
-		lane->stop = true;
-		pthread_cond_signal(&lane->filled);
-		pthread_mutex_unlock(&lane->lock);
-		pthread_join(lane->thread, NULL);
-	}
-	pthread_cond_destroy(&lane->filled);
-	pthread_mutex_destroy(&lane->lock);
+	if (!lane->started)
+		return;
+	pthread_mutex_lock(&lane->lock);
+	lane->stop = true;
+	pthread_cond_broadcast(&lane->changed);
+	pthread_mutex_unlock(&lane->lock);
+	pthread_join(lane->thread, NULL);
 }
 
 void notifier_free(struct notifier *n)
@@ -199,5 +235,9 @@ void notifier_free(struct notifier *n)
 		return;
 	for (unsigned i = 0; i < N_LANES; i++)
 		stop_lane(&n->lanes[i]);
+	for (unsigned i = 0; i < N_LANES; i++) {
+		pthread_cond_destroy(&n->lanes[i].changed);
+		pthread_mutex_destroy(&n->lanes[i].lock);
+	}
 	free(n);
 }

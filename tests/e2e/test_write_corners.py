@@ -74,3 +74,21 @@ def test_one_rm_for_each_file(api, mount):
     assert mnt.read("one", "systemToken") == token == api.system_token(ID)
     assert not {"put", "delete", "rotate"} & set(api.counts())
     api.expect(**api.counts())
+
+
+@pytest.mark.parametrize("by_rename", [False, True], ids=["in place", "by rename"])
+def test_a_new_name_is_there_at_once(api, mount, by_rename):
+    """The kernel had been told that there is no such name, and of a directory by the old one."""
+    mnt = mount(api)
+    name = "one"
+    for i in range(100):
+        new = f"name{i}"
+        assert not os.path.exists(mnt / new)
+        text = mnt.config(name).replace(f'"name": "{name}"'.encode(), f'"name": "{new}"'.encode())
+        write(mnt, name, text, "new" if by_rename else "config.json")
+        if by_rename:
+            os.rename(mnt / name / "new", mnt / name / "config.json")
+        assert os.path.isdir(mnt / new)
+        assert os.path.islink(mnt / name)
+        name = new
+    api.expect(list=1, record=100, put=100)
