@@ -18,7 +18,7 @@ from model import Stack, Version, body_of
 from mount import run
 from saving import FILES, editable, kept
 
-STEPS = 4000 if LONG else 400
+STEPS = 4000 if LONG else 800
 KNOWN = 3  # versions back that a text may be of and the mount must still know
 FIELDS = ["note", "extra", "tags", "hostURI"]
 TARGETS = ["a", "b", "c", "d", "e", "f", "g", "h"]
