@@ -415,6 +415,19 @@ void fs_replace_version(struct fs *fs, struct node *node)
 		fs_drop_node(fs, node);
 }
 
+/* Whether the name that the stack has now is the one that the kernel is moving its
+ * directory to; somebody else may have renamed it meanwhile. */
+static bool kernel_renames(const struct work *work, const struct stack *stack)
+{
+	const struct record *record = stack->record;
+	char name[NAME_MAX_BYTES + 1];
+
+	if (!work || !work->renaming)
+		return false;
+	name_encode(record->name, record->name_len, &stack->id, false, name);
+	return strcmp(name, work->renaming) == 0;
+}
+
 static void stack_changed(void *arg, struct stack *stack, struct record *old)
 {
 	struct fs *fs = arg;
@@ -423,7 +436,7 @@ static void stack_changed(void *arg, struct stack *stack, struct record *old)
 	const struct work *work = dir ? dir->work : NULL;
 
 	versions_replaced(fs->changes.versions, stack, old);
-	fs->kernel_knows = work && work->renaming;
+	fs->kernel_knows = kernel_renames(work, stack);
 	if (tree_rename(fs->tree, stack, !fs->kernel_knows) < 0)
 		log_error("no memory for a stack's new name");
 	fs->kernel_knows = false;

@@ -6,6 +6,7 @@
  * which makes a backup of it and hides the record. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "draft/save.h"
@@ -157,8 +158,8 @@ static void renamed(void *arg, const struct change_result *result)
 {
 	struct fs_change *c = arg;
 
-	if (c->dir->work)
-		c->dir->work->renaming = false;
+	free(c->dir->work->renaming);
+	c->dir->work->renaming = NULL;
 	change_ended(c, result);
 }
 
@@ -167,13 +168,18 @@ static int rename_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 	char name[NAME_MAX_BYTES + 1];
 	size_t len;
 	struct work *work = work_get(fs, dir);
-	struct fs_change *c = work ? change_new(fs, op, NULL, dir, NODE_ROOT, "rename") : NULL;
 
-	if (!c)
-		return -ENOMEM;
 	if (name_decode(op->new_name, name, &len) < 0)
 		return -EINVAL; /* checked before */
-	work->renaming = true;
+	char *renaming = work ? strdup(op->new_name) : NULL;
+	struct fs_change *c = renaming ? change_new(fs, op, NULL, dir, NODE_ROOT, "rename")
+				       : NULL;
+	if (!c) {
+		free(renaming);
+		return -ENOMEM;
+	}
+	free(work->renaming);
+	work->renaming = renaming;
 	save_name(&fs->changes, dir->stack, name, len, renamed, c);
 	return change_wait(c);
 }

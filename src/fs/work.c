@@ -28,6 +28,7 @@ void work_free(struct work *work)
 	timer_cancel(work->fs->timers, &work->grace);
 	create_memory_done(&work->memory);
 	free(work->error);
+	free(work->renaming);
 	free(work);
 }
 

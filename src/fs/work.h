@@ -47,7 +47,7 @@ struct work {
 	mode_t config_mode;      /* permission bits; chmod's, for the mount's life */
 	bool has_config_mode;
 	/* What the kernel is doing itself, and is not to be told of: */
-	bool renaming;  /* RENAME of the directory */
+	char *renaming; /* RENAME of the directory to that name, or NULL */
 	const struct node *replacing; /* RENAME of that file onto config.json, or NULL */
 	bool removing;  /* RMDIR */
 };

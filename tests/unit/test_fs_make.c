@@ -350,6 +350,31 @@ static void test_mv_that_is_refused(void **state)
 	assert_int_equal(fw_lookup(FS_ROOT, "1"), 0);
 }
 
+/* Whose new name is not the one that the kernel is moving the directory to. */
+static void test_mv_of_what_another_has_renamed(void **state)
+{
+	struct call c;
+	uint64_t one = fw_lookup(FS_ROOT, "one");
+
+	fw_rename(&c, FS_ROOT, "one", "1");
+	fw_forget_drops();
+	fw_expect(GET_ONE, 200, fake_record(1, "uno", ""));
+	fw_expect(PUT_ONE, 422, "{\"errors\":[{\"code\":\"x\",\"message\":\"no\"}]}");
+	assert_int_equal(c.op.err, -EBADMSG);
+	assert_non_null(strstr(fw.dropped, " 1/uno"));
+	assert_non_null(strstr(fw.dropped, " 1/one"));
+	assert_int_equal(fw_lookup(FS_ROOT, "uno"), one);
+	uint64_t link = fw_lookup(FS_ROOT, "one"); /* as after any change of name elsewhere */
+	assert_true(link != 0 && link != one);
+	fw_rename(&c, FS_ROOT, "uno", "1");
+	fw_forget_drops();
+	fw_expect(GET_ONE, 200, fake_record(1, "uno", ""));
+	fw_expect(PUT_ONE, 200, fake_record(1, "1", ""));
+	assert_int_equal(c.op.err, 0);
+	assert_null(strstr(fw.dropped, " 1/"));
+	assert_int_equal(fw_lookup(FS_ROOT, "uno"), 0);
+}
+
 static void test_renames_that_cannot_be(void **state)
 {
 	static const struct {
@@ -423,6 +448,7 @@ int main(void)
 		TEST(test_a_copier_may_write_the_others),
 		TEST(test_mv_of_a_stack),
 		TEST(test_mv_that_is_refused),
+		TEST(test_mv_of_what_another_has_renamed),
 		TEST(test_renames_that_cannot_be),
 		TEST(test_the_longest_names),
 	};
