@@ -70,6 +70,26 @@ int edit_begin(struct fs *fs, struct node *node)
 	return r;
 }
 
+int edit_from_record(struct fs *fs, struct node *node)
+{
+	CLEANUP(content_freep) struct content *content = NULL;
+	const char *text;
+	size_t len;
+
+	if (!node->draft || edit_shows_draft(node))
+		return 0;
+	node_text(node, &text, &len);
+	int r = content_new(&fs->budget, CONTENT_DRAFT, &content);
+	if (r == 0)
+		r = content_write(content, 0, text, len, DOCUMENT_MAX_BYTES);
+	if (r < 0)
+		return r;
+	content->mtime = node->draft->content->mtime;
+	content_free(node->draft->content);
+	node->draft->content = TAKE_PTR(content);
+	return 0;
+}
+
 /* The text is another one from now on. */
 static void changed(struct fs *fs, struct node *node, struct fs_op *op)
 {

@@ -107,6 +107,7 @@ static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 		return r;
 	node->pages_valid = true;
 	handle_of(op)->writes = can_write(op->flags);
+	handle_of(op)->saw_record = node->draft && !edit_shows_draft(node);
 	node->writers += handle_of(op)->writes;
 	return 0;
 }
@@ -220,6 +221,14 @@ static int write_scratch(struct fs *fs, struct node *node, struct fs_op *op)
 	return content_write(content, op->offset, op->bytes, op->size, SIZE_MAX);
 }
 
+static int write_config(struct fs *fs, struct node *node, const struct fs_handle *handle,
+			struct fs_op *op)
+{
+	int r = handle->saw_record ? edit_from_record(fs, node) : 0;
+
+	return r < 0 ? r : edit_write(fs, node, op);
+}
+
 int fs_step_write(struct fs *fs, struct fs_op *op)
 {
 	const struct fs_handle *handle = handle_of(op);
@@ -229,7 +238,7 @@ int fs_step_write(struct fs *fs, struct fs_op *op)
 	case NODE_REFRESH:
 		return refresh(fs, op);
 	case NODE_CONFIG:
-		return edit_write(fs, node, op);
+		return write_config(fs, node, handle, op);
 	case NODE_SCRATCH:
 	case NODE_SINK:
 		return write_scratch(fs, node, op);

@@ -71,6 +71,7 @@ struct fs_handle {
 	struct node *node;     /* counted by tree_open */
 	struct blob *snapshot; /* of what is made anew for each open */
 	bool writes;           /* it may change the file, and counts in node->writers */
+	bool saw_record;       /* it was opened after a save, while the writer had it open still */
 };
 
 /* A handle of the node; NULL: no memory. */
@@ -157,6 +158,9 @@ bool edit_shows_draft(const struct node *node);
 NODISCARD int edit_begin(struct fs *fs, struct node *node);
 /* The same for a file that is new and empty. */
 NODISCARD int edit_begin_empty(struct fs *fs, struct node *node, struct fs_op *op);
+/* What the handle is about to change is what it has seen: the record, although
+ * there is a draft, which was saved.  -ENOMEM, -ENOSPC. */
+NODISCARD int edit_from_record(struct fs *fs, struct node *node);
 NODISCARD int edit_write(struct fs *fs, struct node *node, struct fs_op *op);
 NODISCARD int edit_resize(struct fs *fs, struct node *node, struct fs_op *op, uint64_t size);
 /* Save what is not: a step's end. */

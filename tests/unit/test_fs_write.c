@@ -631,6 +631,29 @@ static void test_handles_share_one_text(void **state)
 	fw_close(a);
 }
 
+/* It has seen the server's layout, and not what the first one wrote. */
+static void test_a_second_writer_goes_on_from_what_it_has_seen(void **state)
+{
+	uint64_t a = written(with("\"n\":1"));
+	struct call c;
+
+	fw_flush(&c, a);
+	save(200, with("\"n\":1"));
+	uint64_t b = fw_open(config, O_RDWR);
+	const char *seen = fw_content_of(b), *at = strstr(seen, "\"n\": 1");
+	size_t len = strlen(seen);
+
+	assert_non_null(at);
+	assert_int_equal(fw_write_at(b, (uint64_t)(at - seen) + 5, 0, "2"), 0);
+	assert_int_equal(strlen(fw_content_of(b)), len);
+	assert_non_null(strstr(fw_content_of(b), "\"n\": 2"));
+	fw_flush(&c, b);
+	save(200, with("\"n\":2"));
+	assert_int_equal(c.op.err, 0);
+	fw_close(b);
+	fw_close(a);
+}
+
 static void test_too_large(void **state)
 {
 	uint64_t handle = written("{");
@@ -777,6 +800,7 @@ int main(void)
 		TEST(test_the_mount_ends_meanwhile),
 		TEST(test_an_append_goes_to_the_end),
 		TEST(test_handles_share_one_text),
+		TEST(test_a_second_writer_goes_on_from_what_it_has_seen),
 		TEST(test_too_large),
 		TEST(test_an_editor_that_makes_room),
 		TEST(test_an_editor_that_puts_the_old_file_back),
