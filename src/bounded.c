@@ -127,3 +127,16 @@ int bounded_run(bounded_fn *fn, void *arg, unsigned timeout_ms, struct buf *out)
 		; /* it is about to end: only that closes its pipe */
 	return take_result(&raw, out);
 }
+
+int bounded_get(bounded_fn *fn, void *arg, unsigned timeout_ms, void *ret, size_t size)
+{
+	CLEANUP(buf_done) struct buf out = BUF_INIT(size);
+	int r = bounded_run(fn, arg, timeout_ms, &out);
+
+	if (r < 0)
+		return r;
+	if (out.len != size)
+		return -EIO;
+	memcpy(ret, out.data, size);
+	return 0;
+}

@@ -19,4 +19,8 @@ typedef int bounded_fn(void *arg, struct buf *out);
  * not end in time, -EIO when it crashed, or what fork(2) and pipe(2) give. */
 NODISCARD int bounded_run(bounded_fn *fn, void *arg, unsigned timeout_ms, struct buf *out);
 
+/* The same of a fn that gives one struct of that size.  Also -EIO: it gave
+ * something else. */
+NODISCARD int bounded_get(bounded_fn *fn, void *arg, unsigned timeout_ms, void *ret, size_t size);
+
 #endif

@@ -205,15 +205,7 @@ static int look_in_child(void *arg, struct buf *out)
 
 static int look(const char *path, struct place *ret)
 {
-	CLEANUP(buf_done) struct buf out = BUF_INIT(sizeof(*ret));
-	int r = bounded_run(look_in_child, (void *)path, PROBE_MS, &out);
-
-	if (r < 0)
-		return r;
-	if (out.len != sizeof(*ret))
-		return -EIO;
-	memcpy(ret, out.data, sizeof(*ret));
-	return 0;
+	return bounded_get(look_in_child, (void *)path, PROBE_MS, ret, sizeof(*ret));
 }
 
 static const char mount_point[] = "mount point";

@@ -209,15 +209,7 @@ static int resolve_in_child(void *arg, struct buf *out)
 
 static int resolve(const char *path, struct resolved *ret)
 {
-	CLEANUP(buf_done) struct buf out = BUF_INIT(sizeof(*ret));
-	int r = bounded_run(resolve_in_child, (void *)path, PROBE_MS, &out);
-
-	if (r < 0)
-		return r;
-	if (out.len != sizeof(*ret))
-		return -EIO;
-	memcpy(ret, out.data, sizeof(*ret));
-	return 0;
+	return bounded_get(resolve_in_child, (void *)path, PROBE_MS, ret, sizeof(*ret));
 }
 
 static int statfs_in_child(void *arg, struct buf *out)

@@ -101,14 +101,6 @@ bool process_same(const struct process *a, const struct process *b)
 	       a->exe_ino == b->exe_ino;
 }
 
-bool process_alive(const struct process *process)
-{
-	struct process now;
-
-	process_of_thread(process->pid, &now);
-	return process_same(process, &now);
-}
-
 bool process_has_thread(const struct process *process, pid_t tid)
 {
 	char path[64];

@@ -25,8 +25,6 @@ struct process {
 void process_of_thread(pid_t tid, struct process *ret);
 /* Never true of one that is not known. */
 bool process_same(const struct process *a, const struct process *b);
-/* Whether it runs still, and still that program. */
-bool process_alive(const struct process *process);
 /* What a thread that waits in a system call wants of a name. */
 enum process_wants {
 	PROCESS_WANTS_UNKNOWN, /* it may not be asked */

@@ -296,8 +296,8 @@ int fs_step_mkdir(struct fs *fs, struct fs_op *op)
 	int r = tree_add_draft(fs->tree, op->name, &dir);
 	fs->kernel_knows = false;
 	if (r == -ENOSPC)
-		return op_refuse(op, r, "%u directories wait for their config.json already",
-				 TREE_DRAFTS_MAX);
+		return op_refuse(op, r, "%zu directories wait for their config.json already",
+				 tree_n_drafts(fs->tree));
 	if (r < 0)
 		return r;
 	struct work *work = work_get(fs, dir);
