@@ -266,15 +266,11 @@ class Mg(Editor):
     def save(self):
         """It says nothing of an error; only the mode line shows that the buffer is unsaved."""
         self.ask_to_save()
-        # What is asked about the cursor is answered after the save, but perhaps before the mode
-        # line is drawn; the second answer comes after that.
-        self.type(ctrl("X") + "=")
-        self.wait_for("Char:")
-        self.type(ctrl("A"))
-        self.wait(lambda shown: "Char:" not in shown)
-        self.type(ctrl("X") + "=")
-        shown = self.wait_for("Char:")
-        return Outcome("**-Mg" not in shown, shown.splitlines()[-2])
+        # To the first line, after the save: the mode line says so when it is drawn anew.
+        self.type(ESC + "<")
+        shown = self.wait_for(r"-Mg: config\.json .*--L1-")
+        mode_line = next(line for line in shown.splitlines() if "-Mg: " in line)
+        return Outcome("**-Mg" not in mode_line, mode_line)
 
     def replace(self, old, new):
         self.type(ESC + "<" + ESC + "%")
