@@ -69,6 +69,10 @@ int mount_loop(struct mount *m)
 	int r = fuse_session_loop(m->session);
 	m->looping = false;
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* The end of a detached mount is ENODEV, which libfuse takes for one, or this,
+	 * when it comes while the device is being read. */
+	if (r == -ECONNABORTED && m->detached)
+		r = 0;
 	return r > 0 ? 0 : r;
 }
 
