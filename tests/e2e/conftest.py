@@ -247,6 +247,23 @@ def harness(request, work):
 
 
 @pytest.fixture
+def folder(work):
+    """A mount point."""
+    path = work / "here"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def token_file(api, work):
+    """The token of the test's account (its fixture api) as --token-file wants it."""
+    path = work / "token"
+    path.touch(mode=0o600)
+    path.write_text(api.token + "\n")
+    return path
+
+
+@pytest.fixture
 def account(harness):
     """account(stacks=250, page_size=100, …) starts an emulator of its own."""
     from account import Account

@@ -25,21 +25,6 @@ def api(account):
     return api
 
 
-@pytest.fixture
-def folder(work):
-    path = work / "here"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def token_file(api, work):
-    path = work / "token"
-    path.touch(mode=0o600)
-    path.write_text(api.token + "\n")
-    return path
-
-
 def refused(done, *words):
     """Exit 1 with one line on stderr that has these words, nothing on stdout."""
     assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)

@@ -22,21 +22,6 @@ def api(account):
 
 
 @pytest.fixture
-def folder(work):
-    path = work / "here"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def token_file(api, work):
-    path = work / "token"
-    path.touch(mode=0o600)
-    path.write_text(api.token + "\n")
-    return path
-
-
-@pytest.fixture
 def doctor(api, stacksfs):
     """{name: (word, text)} of the lines, with the exit status checked against them."""
     def run(*arguments, env=None, **kwargs):

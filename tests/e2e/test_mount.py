@@ -23,21 +23,6 @@ def api(account):
 
 
 @pytest.fixture
-def folder(work):
-    path = work / "here"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def token_file(api, work):
-    path = work / "token"
-    path.touch(mode=0o600)
-    path.write_text(api.token + "\n")
-    return path
-
-
-@pytest.fixture
 def namespace(harness):
     namespace = Namespace(BUILD, harness.work)
     namespace.install_helpers()
