@@ -6,26 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tree_events.h"
+
 struct change_world cw;
-
-static void on_added(void *arg, struct stack *stack)
-{
-	int r = tree_add(cw.tree, stack);
-
-	assert(r == 0);
-}
-
-static void on_changed(void *arg, struct stack *stack, struct record *old)
-{
-	int r = tree_rename(cw.tree, stack, true);
-
-	assert(r == 0);
-}
-
-static void on_gone(void *arg, struct stack *stack)
-{
-	tree_remove(cw.tree, stack);
-}
 
 static void on_part(void *arg, struct stack *stack, enum store_part part)
 {
@@ -43,10 +26,11 @@ static void on_detached(void *arg, struct node *node)
 void change_world_begin(const char *archive_dir)
 {
 	static const struct tree_events tree_events = { on_name, on_detached, NULL };
-	static const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
+	struct store_events events = tree_following(&cw.tree);
 	struct fake_account *a = &cw.account;
 
 	cw = (struct change_world){ 0 };
+	events.part_changed = on_part;
 	int r = tree_new(&tree_events, &cw.tree);
 	assert(r == 0);
 	fake_account_init(a, &events, 30000, 3600000);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "archive_world.h"
+#include "tree_events.h"
 
 struct save_world sw;
 const struct process vim = { .pid = 10, .start = 1, .comm = "vim" };
@@ -18,24 +19,10 @@ const struct process git = { .pid = 12, .start = 1, .comm = "git" };
 
 /* ---- the world ---- */
 
-static void on_added(void *arg, struct stack *stack)
-{
-	assert_int_equal(tree_add(sw.tree, stack), 0);
-}
-
 static void on_changed(void *arg, struct stack *stack, struct record *old)
 {
 	versions_replaced(sw.changes.versions, stack, old);
 	assert_int_equal(tree_rename(sw.tree, stack, true), 0);
-}
-
-static void on_gone(void *arg, struct stack *stack)
-{
-	tree_remove(sw.tree, stack);
-}
-
-static void on_part(void *arg, struct stack *stack, enum store_part part)
-{
 }
 
 static void on_name(void *arg, const char *name)
@@ -70,9 +57,10 @@ static void list(const char *first)
 
 static int setup_with(const char *state)
 {
-	const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
+	struct store_events events = tree_following(&sw.tree);
 	const struct tree_events nodes = { on_name, on_detached, NULL };
 
+	events.stack_changed = on_changed;
 	memset(&sw.changes, 0, sizeof(sw.changes));
 	memset(&sw.last, 0, sizeof(sw.last));
 	assert_int_equal(tree_new(&nodes, &sw.tree), 0);

@@ -12,54 +12,13 @@
 #include <cmocka.h>
 
 #include "fake_account.h"
+#include "store_counts.h"
 
 #define TTL   30000
 #define STALE 3600000
 
-struct waiter {
-	struct store_wait wait;
-	unsigned woken;
-	int err;
-};
-
-static struct {
-	unsigned added, changed, gone, part_changed;
-} seen;
-
+static struct store_counts seen;
 static struct fake_account a;
-
-static void on_added(void *arg, struct stack *stack)
-{
-	seen.added++;
-}
-
-static void on_changed(void *arg, struct stack *stack, struct record *old)
-{
-	seen.changed++;
-}
-
-static void on_gone(void *arg, struct stack *stack)
-{
-	seen.gone++;
-}
-
-static void on_part(void *arg, struct stack *stack, enum store_part part)
-{
-	seen.part_changed++;
-}
-
-static void woken(struct store_wait *wait, const struct api_error *error)
-{
-	struct waiter *w = (struct waiter *)wait;
-
-	w->woken++;
-	w->err = error ? error->err : 0;
-}
-
-static struct waiter waiter(void)
-{
-	return (struct waiter){ .wait = { .wake = woken } };
-}
 
 static const char *two(void)
 {
@@ -69,7 +28,7 @@ static const char *two(void)
 /* Two stacks, known for a second. */
 static int setup(void **state)
 {
-	const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
+	const struct store_events events = store_counts_events(&seen);
 
 	fake_account_init(&a, &events, TTL, STALE);
 	fake_account_start(&a);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "fake_account.h"
-#include "tree/tree.h"
+#include "tree_events.h"
 
 #define ID_2 "600000000000000000000002"
 
@@ -27,29 +27,10 @@ static void on_detached(void *arg, struct node *node)
 	nodes_detached++;
 }
 
-static void on_added(void *arg, struct stack *stack)
-{
-	assert_int_equal(tree_add(tree, stack), 0);
-}
-
-static void on_changed(void *arg, struct stack *stack, struct record *old)
-{
-	assert_int_equal(tree_rename(tree, stack, true), 0);
-}
-
-static void on_gone(void *arg, struct stack *stack)
-{
-	tree_remove(tree, stack);
-}
-
-static void on_part(void *arg, struct stack *stack, enum store_part part)
-{
-}
-
 static int setup(void **state)
 {
 	const struct tree_events tree_events = { .name_changed = on_name, .detached = on_detached };
-	const struct store_events events = { on_added, on_changed, on_gone, on_part, NULL };
+	const struct store_events events = tree_following(&tree);
 
 	assert_int_equal(tree_new(&tree_events, &tree), 0);
 	fake_account_init(&a, &events, 0, 0);
