@@ -13,6 +13,7 @@ pytestmark = pytest.mark.any_requests("what a mount asks for is what other files
 INSTALLED = """
 bin/stacks-emulator bin/stacksfs sbin/mount.fuse.stacksfs sbin/mount.stacksfs
 lib/systemd/system/stacksfs@.service lib/systemd/user/stacksfs@.service
+lib/systemd/user/stacksfs-backup@.service lib/systemd/user/stacksfs-backup@.timer
 share/bash-completion/completions/stacksfs share/fish/vendor_completions.d/stacksfs.fish
 share/zsh/site-functions/_stacksfs
 """.split()
