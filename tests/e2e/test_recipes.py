@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The recipes: each block of docs/recipes.md, run as it is printed.
+"""The recipes: each block of docs/recipes.md and docs/restore.md, run as it is printed.
 
 HOME is a folder of the test's, and the account an emulated one; nothing else differs.
 """
@@ -258,12 +258,130 @@ def test_compare_two_accounts(api, account, mount, bash, home):
         'orders server.hostURI = "https://sandbox.example.com"']
 
 
+# ---- restoring ----
+
+@pytest.fixture
+def backup(bash):
+    """A backup of the account as it is now; more of them when it is called again."""
+    by_hand, _ = backup_lines()
+
+    def make():
+        bash(by_hand)
+
+    make()
+    return make
+
+
+def move(api, name, host):
+    api.patch_stack(record(api, name).id, {"server": {"hostURI": f"https://{host}.example.com"}})
+
+
+def host(api, name):
+    return record(api, name).json["server"]["hostURI"]
+
+
+def test_restored_from_the_recycle_bin(api, production, bash):
+    block, = recipes("restore", "A deleted stack: the recycle bin first")
+    old = record(api, "billing")
+    api.delete_stack(old.id)
+    production.refresh()
+    assert "billing" not in production.names()
+    api.restore_stack(old.id)  # what somebody does in the user interface
+    assert bash(block).encode() == old.config
+
+
+def test_a_change_is_undone(api, production, bash):
+    undo, _, _ = recipes("restore", "A stack that is there and wrong")
+    bash("sed -i s/old.example/wrong.example/ ~/stacks/production/billing/config.json")
+    assert "wrong" in host(api, "billing")
+    bash(undo)
+    assert host(api, "billing") == "https://old.example.com/1"
+
+
+def test_restored_from_the_backup(api, production, backup, bash):
+    _, newest, older = recipes("restore", "A stack that is there and wrong")
+    move(api, "billing", "second")
+    backup()
+    move(api, "billing", "wrong")
+    bash(newest)
+    assert host(api, "billing") == "https://second.example.com"
+    bash(older)
+    assert host(api, "billing") == "https://old.example.com/1"
+    assert production.names("billing") == ["config.json", "dependencies", "systemToken"]
+
+
+def test_a_deleted_stack_from_the_backup(api, production, backup, bash):
+    copy, _, _ = recipes("restore", "A deleted stack that the recycle bin does not have")
+    old, essence = record(api, "billing"), bare(api, "billing")
+    api.delete_stack(old.id)
+    production.refresh()
+    token = bash(copy)
+    assert bare(api, "billing") == essence
+    new = record(api, "billing")
+    assert new.id != old.id
+    assert token.encode() == api.system_token(new.id)
+
+
+def test_a_deleted_stack_from_history(api, production, bash):
+    _, history, _ = recipes("restore", "A deleted stack that the recycle bin does not have")
+    old, essence = record(api, "billing"), bare(api, "billing")
+    bash("rm -r ~/stacks/production/billing")
+    assert "billing" not in production.names()
+    bash(history)
+    assert bare(api, "billing") == essence
+    assert record(api, "billing").id != old.id
+
+
+def test_a_deleted_lambda_stack(api, production, backup, bash, home):
+    *_, with_secret = recipes("restore", "A deleted stack that the recycle bin does not have")
+    essence = bare(api, "thumbnails")
+    api.delete_stack(record(api, "thumbnails").id)
+    production.refresh()
+    (home / ".lambda-secret").write_text("another-secret-of-it\n")
+    bash(with_secret)
+    assert bare(api, "thumbnails") == essence
+    assert api.by_name("thumbnails")["lambda"]["secretAccessKey"] == "another-secret-of-it"
+
+
+def test_a_whole_account(api, production, backup, bash):
+    missing, overwrite, compare = recipes("restore", "A whole account")
+    fields, _ = recipes("recipes", "Compare two accounts")
+    wanted = {r.name: bare(api, r.name) for r in api.records()}
+    for name in ("billing", "a b"):
+        api.delete_stack(record(api, name).id)
+    move(api, "orders", "wrong")
+    production.refresh()
+    bash(missing)
+    assert sorted(r.name for r in api.records()) == sorted(wanted)
+    assert host(api, "orders") == "https://wrong.example.com"
+    api.delete_stack(record(api, "a b").id)
+    production.refresh()
+    bash(overwrite)
+    assert {r.name: bare(api, r.name) for r in api.records()} == wanted
+    assert api.by_name("thumbnails")["lambda"]["secretAccessKey"] == SECRET
+    assert bash(fields, compare) == ""
+
+
+def test_a_lambda_stack_of_a_whole_account(api, production, backup, bash, home):
+    """It is named, and made with its secret afterwards."""
+    missing, *_ = recipes("restore", "A whole account")
+    *_, with_secret = recipes("restore", "A deleted stack that the recycle bin does not have")
+    for each in api.records():
+        api.delete_stack(each.id)
+    production.refresh()
+    bash(missing, complaint=r"thumbnails/config\.json.*Bad message")
+    assert sorted(r.name for r in api.records()) == ["a b", "billing", "orders"]
+    (home / ".lambda-secret").write_text(SECRET)
+    bash(with_secret)
+    assert api.by_name("thumbnails")["lambda"]["secretAccessKey"] == SECRET
+
+
 # ---- all of them ----
 
 def test_each_block_has_its_test():
     """Every section with a block in it is named by a test; the tests unpack all of its blocks."""
     own = (TOP / "tests" / "e2e" / "test_recipes.py").read_text()
-    for page in ("recipes",):
+    for page in ("recipes", "restore"):
         text = (TOP / "docs" / f"{page}.md").read_text()
         for heading in re.findall(r"^## (.*)$", text, re.M):
             if recipes(page, heading):
