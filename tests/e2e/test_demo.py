@@ -23,14 +23,15 @@ SEEN = [
     r"files transferred: 64\n(.*\n)+.*files transferred: 0\n",
     r"\nno difference\n",
     r'>     "hostURI": "https://moved\.example\.com"',
-    r'(?m)^    "hostURI": "https://new\.example\.com"',
+    r'(?m)^    "hostURI": "https://new\.example\.com"(.*\n)+\$ cp .*\n\$ grep .*\n'
+    r'    "hostURI": "https://moved\.example\.com"',
     r"Bad message\n\$ tail -1 .*\ntype: is not one of the values that are allowed\n",
     r"(?m)^config\.json\.refused$",
     r"(?m)^another/systemToken$",
     r"(?m)^gone$",
     r"in use by flows",
     r"(?m)^state +ok",
-    r"whole tour has cost: 96\n",
+    r"whole tour has cost: 98\n",
 ]
 
 
