@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import time
+from xml.etree import ElementTree
 
 import pytest
 from conftest import BUILD, TOP, fuse_is_missing
@@ -71,4 +72,18 @@ def test_on_a_terminal_it_stays_mounted_until_ctrl_c(env, work):
     assert asked == 24, shown
     assert wait_for_exit(pid, 20 * SLOWER) == 0, shown
     os.close(terminal)
+    assert is_clean(work)
+
+
+def test_the_readmes_picture(env, work):
+    """docs/demo.svg is what scripts/picture makes now, but for tokens."""
+    done = run([TOP / "scripts" / "picture", work / "demo.svg"], env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = (work / "demo.svg").read_text()
+    kept = (TOP / "docs" / "demo.svg").read_text()
+    assert "docs/demo.svg" in (TOP / "README.md").read_text()
+    assert re.sub("[0-9a-f]{32}", "TOKEN", made) == re.sub("[0-9a-f]{32}", "TOKEN", kept)
+    assert len(kept) < 60000 and str(TOP) not in kept and str(work) not in kept
+    shown = "".join(text + "\n" for text in ElementTree.fromstring(kept).itertext())
+    assert "$ cat */config.json | jq -r .name | head -5\n" in shown
     assert is_clean(work)
