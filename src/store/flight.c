@@ -4,6 +4,7 @@
  * Waiters of something that could be shown old (stale-if-error, RFC 5861) are
  * let go after a few seconds with what there is, while the request goes on. */
 #include <assert.h>
+#include <errno.h>
 
 #include "store/private.h"
 
@@ -75,12 +76,17 @@ void flight_end_overtaken(struct flight *f)
 	wake_waiters(f, NULL, false, 0);
 }
 
-/* Who may be shown what is old waits no longer; the request goes on. */
+/* Who may be shown what is old waits no longer, and is told; the request goes on. */
 static void patience_over(struct timer *timer)
 {
+	static const struct api_error slow = { .err = -ETIMEDOUT,
+					       .message = "no answer within 3 seconds" };
 	struct flight *f = CONTAINER_OF(timer, struct flight, patience);
 	struct store_wait strict = { .prev = &strict, .next = &strict };
 
+	if (f->store->refused)
+		return;
+	store_note_failure(f->store, f->quiet, &slow);
 	f->store->quiet_until_ms[f->quiet] = clock_now_ms(f->store->clock) + STALE_QUIET_MS;
 	for (struct store_wait *w = f->waiters.next, *next; w != &f->waiters; w = next) {
 		next = w->next;

@@ -453,6 +453,7 @@ static void test_old_is_shown_when_the_api_fails(void **state)
 static void test_patience_ends_after_three_seconds(void **state)
 {
 	struct waiter w = waiter(), next = waiter();
+	struct store_stats stats;
 
 	list_two();
 	fake_account_advance(&a, TTL);
@@ -462,9 +463,34 @@ static void test_patience_ends_after_three_seconds(void **state)
 	fake_account_advance(&a, 1);
 	assert_int_equal(w.woken, 1);
 	assert_int_equal(w.err, 0);
+	/* What is shown from now on is said to be old, though nothing has failed yet. */
+	store_get_stats(a.store, &stats);
+	assert_int_equal(stats.state, STORE_STATE_STALE);
+	assert_int_equal(stats.last_error.err, -ETIMEDOUT);
+	assert_true(store_record_stale(a.store, stack_of(1)));
 	/* Only the first one waits. */
 	assert_int_equal(need_list(&next), STORE_READY);
 	assert_int_equal(fake_account_tries(&a), 2);
+	fake_account_done(&a);
+}
+
+static void test_patience_does_not_end_for_who_is_not_let_in(void **state)
+{
+	struct waiter w = waiter(), other = waiter();
+	struct store_stats stats;
+
+	list_two();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	assert_int_equal(need_token(1, &other), STORE_WAIT);
+	fake_account_answer(&a, 2, 401, "");
+	assert_int_equal(other.err, -EACCES);
+	fake_account_advance(&a, 3000);
+	assert_int_equal(w.woken, 0);
+	store_get_stats(a.store, &stats);
+	assert_int_equal(stats.state, STORE_STATE_ERROR);
+	assert_int_equal(stats.last_error.err, -EACCES);
+	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", "")));
 	fake_account_done(&a);
 }
 
@@ -739,6 +765,7 @@ int main(void)
 		TEST(test_changed_token_is_told),
 		TEST(test_old_is_shown_when_the_api_fails),
 		TEST(test_patience_ends_after_three_seconds),
+		TEST(test_patience_does_not_end_for_who_is_not_let_in),
 		TEST(test_a_failing_endpoint_silences_only_itself),
 		TEST(test_a_failing_record_is_had_by_the_list),
 		TEST(test_a_failing_api_silences_all),
