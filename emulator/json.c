@@ -365,7 +365,7 @@ static void add_utf8(struct buf *out, unsigned c)
 	}
 }
 
-/* The \uXXXX (or pair) at p; returns past it. */
+/* The \u escape (or pair of them) at p; returns past it. */
 static const char *decode_unicode(struct buf *out, const char *p, const char *end)
 {
 	unsigned c = (unsigned)hex4(p + 2, end);

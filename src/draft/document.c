@@ -341,7 +341,11 @@ static void list_differing(const struct value *a, const struct value *b,
 	}
 }
 
-int document_differing(struct document a, struct document b, struct value_paths *ret)
+/* Adds the paths of what list finds at and below two objects. */
+typedef void list_paths(const struct value *a, const struct value *b, const struct value_path *up,
+			struct value_paths *ret);
+
+static int list_by(list_paths *list, struct document a, struct document b, struct value_paths *ret)
 {
 	CLEANUP(value_tree_done) struct value_tree x = { 0 };
 	CLEANUP(value_tree_done) struct value_tree y = { 0 };
@@ -349,8 +353,13 @@ int document_differing(struct document a, struct document b, struct value_paths 
 
 	ret->n = ret->more = 0;
 	if (r == 0)
-		list_differing(x.root, y.root, NULL, ret);
+		list(x.root, y.root, NULL, ret);
 	return r;
+}
+
+int document_differing(struct document a, struct document b, struct value_paths *ret)
+{
+	return list_by(list_differing, a, b, ret);
 }
 
 static bool is_stored(const struct value *sent, const struct value *shown);
@@ -407,14 +416,7 @@ static void list_not_stored(const struct value *sent, const struct value *shown,
 
 int document_not_stored(struct document sent, struct document answer, struct value_paths *ret)
 {
-	CLEANUP(value_tree_done) struct value_tree x = { 0 };
-	CLEANUP(value_tree_done) struct value_tree y = { 0 };
-	int r = parse_two(&x, sent, &y, answer);
-
-	ret->n = ret->more = 0;
-	if (r == 0)
-		list_not_stored(x.root, y.root, NULL, ret);
-	return r;
+	return list_by(list_not_stored, sent, answer, ret);
 }
 
 /* ---- another name ---- */

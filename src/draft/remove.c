@@ -144,8 +144,7 @@ static void read_afterwards(void *arg, const struct api_error *error, struct rec
 	struct changes *changes = x->changes;
 
 	monitor_enter(changes->monitor);
-	if (error && error->status == 404 &&
-	    store_believes_404(changes->store, meta, &error)) {
+	if (store_believes_404(changes->store, meta, &error)) {
 		deleted(x);
 	} else if (error) {
 		maybe_deleted(x);
@@ -176,8 +175,7 @@ static void delete_done(void *arg, const struct api_error *error, const struct a
 
 	monitor_enter(changes->monitor);
 	x->sent = outcome_has_left(error);
-	if (error && error->status == 404)
-		(void)store_believes_404(changes->store, meta, &error);
+	(void)store_believes_404(changes->store, meta, &error);
 	if (error)
 		x->error = *error;
 	if (!error) {

@@ -515,8 +515,7 @@ static void put_done(void *arg, const struct api_error *error, struct record *re
 	struct monitor *monitor = s->changes->monitor;
 
 	monitor_enter(monitor);
-	if (error && error->status == 404)
-		(void)store_believes_404(s->changes->store, meta, &error);
+	(void)store_believes_404(s->changes->store, meta, &error);
 	if (error) {
 		put_failed(s, error);
 	} else {
@@ -655,8 +654,7 @@ static void read_done(void *arg, const struct api_error *error, struct record *r
 	struct monitor *monitor = s->changes->monitor;
 
 	monitor_enter(monitor);
-	if (error && error->status == 404)
-		(void)store_believes_404(s->changes->store, meta, &error);
+	(void)store_believes_404(s->changes->store, meta, &error);
 	if (error)
 		read_failed(s, error);
 	else

@@ -92,7 +92,7 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 	struct store *store = entry_of(part->stack)->store;
 
 	monitor_enter(store->monitor);
-	bool absent = error && error->status == 404 && store_believes_404(store, meta, &error);
+	bool absent = store_believes_404(store, meta, &error);
 
 	if (part->flight.asked < part->change) {
 		blob_unref(blob);

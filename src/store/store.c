@@ -136,6 +136,8 @@ bool store_quiet(const struct store *store, enum quiet quiet)
 bool store_believes_404(struct store *store, const struct api_meta *meta,
 			const struct api_error **error)
 {
+	if (!*error || (*error)->status != 404)
+		return false;
 	if (meta->token_no == store->token_no)
 		return true;
 	*error = &store_other_account;
@@ -295,7 +297,7 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	struct store *store = e->store;
 
 	monitor_enter(store->monitor);
-	bool gone = error && error->status == 404 && store_believes_404(store, meta, &error);
+	bool gone = store_believes_404(store, meta, &error);
 	int r = 0;
 
 	if (!error && e->flight->asked < e->change) {

@@ -137,8 +137,9 @@ uint64_t store_tick(const struct store *store);
  * new.  -ENOMEM. */
 NODISCARD int store_take_change(struct store *store, struct record *record, const char *etag,
 				struct stack **ret);
-/* Whether a 404 is what it says, and not the word of another account, whose token
- * has come in place of ours: then *error is replaced by that (-EACCES). */
+/* Whether *error (which may be NULL) is a 404 that is what it says, and not the word of
+ * another account, whose token has come in place of ours: then it is replaced by that
+ * (-EACCES). */
 bool store_believes_404(struct store *store, const struct api_meta *meta,
 			const struct api_error **error);
 /* It was deleted, or its own GET has just said 404. */
