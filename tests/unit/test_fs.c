@@ -11,135 +11,25 @@
 
 #include <cmocka.h>
 
-#include "fake_account.h"
-#include "fs/fs.h"
+#include "fs_world.h"
 
-#define TTL 30000
-
-static struct fake_account a;
-static struct fs *fs;
-static struct archive *kept;
-static uint64_t dropped_node;
-static char dropped_name[300];
-
-static void on_drop_node(void *arg, uint64_t node)
+static void make_ro(struct fs_options *options)
 {
-	dropped_node = node;
-}
-
-static void on_drop_name(void *arg, uint64_t parent, const char *name)
-{
-	snprintf(dropped_name, sizeof(dropped_name), "%s", name);
-}
-
-static void make(bool ro)
-{
-	const struct fs_kernel kernel = { on_drop_node, on_drop_name, NULL };
-
-	fake_account_init(&a, NULL, 0, 0);
-	assert_int_equal(archive_new(NULL, &a.clock.base, &kept, NULL), 0);
-	const struct fs_options options = {
-		.monitor = a.monitor,
-		.timers = a.timers,
-		.http = a.http,
-		.api = a.api,
-		.clock = &a.clock.base,
-		.source = "http://127.0.0.1:1",
-		.mountpoint = "/mnt",
-		.ttl_ms = TTL,
-		.stale_ms = 3600000,
-		.umask = 077,
-		.tokens = true,
-		.ro = ro,
-		.archive = kept,
-		.timeout_ms = 30000,
-		.grace_ms = 10000,
-		.scratch_bytes = 64 << 20,
-		.rotate_by = "rm:unlink",
-	};
-	assert_int_equal(fs_new(&options, &fs), 0);
-	assert_int_equal(fs_start(fs, NULL, NULL), 0);
-	fs_set_kernel(fs, &kernel);
-	dropped_node = 0;
-	dropped_name[0] = '\0';
-}
-
-static int setup(void **state)
-{
-	make(false);
-	return 0;
+	options->ro = true;
 }
 
 static int setup_ro(void **state)
 {
-	make(true);
+	fw_make(make_ro);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	http_free(a.http);
-	a.http = NULL;
-	fs_free(fs);
-	archive_free(kept);
-	fake_account_done(&a);
-	return 0;
-}
-
-/* An operation and what became of it. */
-struct call {
-	struct fs_op op;
-	bool done, parked;
-	char text[4096];
-};
-
-static void on_done(struct fs_op *op)
-{
-	struct call *c = (struct call *)op;
-
-	c->done = true;
-	if (op->data)
-		snprintf(c->text, sizeof(c->text), "%.*s", (int)op->data_len, op->data);
-	fs_op_end(op);
-}
-
-static void on_parked(struct fs_op *op)
-{
-	((struct call *)op)->parked = true;
-}
-
-static void submit(struct call *c)
-{
-	c->op.done = on_done;
-	c->op.parked = on_parked;
-	fs_submit(fs, &c->op);
 }
 
 static struct call lookup(uint64_t parent, const char *name)
 {
 	struct call c = { .op = { .call = FS_LOOKUP, .node = parent, .name = name } };
 
-	submit(&c);
+	fw_submit(&c);
 	return c;
-}
-
-static uint64_t node_of(uint64_t parent, const char *name)
-{
-	struct call c = lookup(parent, name);
-
-	assert_true(c.done);
-	assert_int_equal(c.op.err, 0);
-	return c.op.entry.node;
-}
-
-static uint64_t open_node(uint64_t node)
-{
-	struct call c = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
-
-	submit(&c);
-	assert_true(c.done);
-	assert_int_equal(c.op.err, 0);
-	return c.op.handle;
 }
 
 static struct call read_handle(uint64_t handle, uint64_t offset)
@@ -147,7 +37,7 @@ static struct call read_handle(uint64_t handle, uint64_t offset)
 	struct call c = { .op = { .call = FS_READ, .handle = handle, .offset = offset,
 				  .size = 4096 } };
 
-	submit(&c);
+	fw_submit(&c);
 	assert_true(c.done);
 	assert_int_equal(c.op.err, 0);
 	return c;
@@ -155,107 +45,110 @@ static struct call read_handle(uint64_t handle, uint64_t offset)
 
 static void list_one(const char *extra)
 {
-	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "one", extra)));
+	fake_account_answer(&fw.a, 0, 200, fake_list(1, fake_record(1, "one", extra)));
 }
 
 static void test_waits_for_the_first_list(void **state)
 {
 	struct call c = { .op = { .call = FS_LOOKUP, .node = FS_ROOT, .name = "one" } };
 
-	submit(&c);
+	fw_submit(&c);
 	assert_true(c.parked);
 	assert_false(c.done);
 	list_one("");
 	assert_true(c.done);
 	assert_int_equal(c.op.err, 0);
 	assert_int_not_equal(c.op.entry.node, 0);
-	assert_int_equal(c.op.entry.entry_ms, TTL / 2);
+	assert_int_equal(c.op.entry.entry_ms, FW_TTL_MS / 2);
 	assert_int_equal(c.op.entry.attr.st_mode, S_IFDIR | 0700);
 }
 
 static void test_reads_a_config(void **state)
 {
 	list_one(",\"n\":9007199254740993,\"x\":1.10");
-	uint64_t node = node_of(node_of(FS_ROOT, "one"), "config.json");
-	uint64_t handle = open_node(node);
+	uint64_t node = fw_lookup(fw_lookup(FS_ROOT, "one"), "config.json");
+	uint64_t handle = fw_open(node, O_RDONLY);
 	struct call c = read_handle(handle, 0);
 
 	assert_non_null(strstr(c.text, "\n  \"n\": 9007199254740993,\n  \"x\": 1.10\n}\n"));
 	struct call stat = { .op = { .call = FS_GETATTR, .node = node } };
-	submit(&stat);
+	fw_submit(&stat);
 	assert_int_equal(stat.op.entry.attr.st_size, strlen(c.text));
 	assert_int_equal(read_handle(handle, strlen(c.text)).op.data_len, 0);
 	assert_int_equal(read_handle(handle, 2).op.data_len, strlen(c.text) - 2);
-	fs_release(fs, handle);
-	assert_int_equal(fake_account_tries(&a), 1);
+	fs_release(fw.fs, handle);
+	assert_int_equal(fake_account_tries(&fw.a), 1);
 }
 
 static void test_open_handle_keeps_its_version(void **state)
 {
 	list_one("");
-	uint64_t dir = node_of(FS_ROOT, "one");
-	uint64_t node = node_of(dir, "config.json");
-	uint64_t handle = open_node(node);
+	char dropped[60];
+	uint64_t dir = fw_lookup(FS_ROOT, "one");
+	uint64_t node = fw_lookup(dir, "config.json");
+	uint64_t handle = fw_open(node, O_RDONLY);
 
-	fake_account_advance(&a, TTL);
+	fake_account_advance(&fw.a, FW_TTL_MS);
 	struct call again = { .op = { .call = FS_LOOKUP, .node = dir, .name = "config.json" } };
-	submit(&again);
+	fw_submit(&again);
 	assert_false(again.done);
-	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", ",\"new\":true")));
+	fake_account_answer(&fw.a, 1, 200, fake_list(1, fake_record(1, "one", ",\"new\":true")));
 	assert_true(again.done);
 	assert_int_not_equal(again.op.entry.node, node);
-	assert_string_equal(dropped_name, "config.json");
+	snprintf(dropped, sizeof(dropped), " %llu/config.json %llu", (unsigned long long)dir,
+		 (unsigned long long)dir);
+	assert_string_equal(fw.dropped, dropped);
 	assert_null(strstr(read_handle(handle, 0).text, "new"));
 
-	uint64_t newer = open_node(again.op.entry.node);
+	uint64_t newer = fw_open(again.op.entry.node, O_RDONLY);
 	assert_non_null(strstr(read_handle(newer, 0).text, "new"));
 	/* The old node opens no more: the kernel looks the path up again. */
 	struct call stale = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
-	submit(&stale);
+	fw_submit(&stale);
 	assert_int_equal(stale.op.err, -ESTALE);
-	fs_release(fs, handle);
-	fs_release(fs, newer);
+	fs_release(fw.fs, handle);
+	fs_release(fw.fs, newer);
 }
 
 static void test_changed_version_is_dropped_before_an_open(void **state)
 {
 	list_one("");
-	uint64_t node = node_of(node_of(FS_ROOT, "one"), "config.json");
+	uint64_t node = fw_lookup(fw_lookup(FS_ROOT, "one"), "config.json");
 
-	fs_release(fs, open_node(node));
-	fake_account_advance(&a, TTL);
+	fs_release(fw.fs, fw_open(node, O_RDONLY));
+	fake_account_advance(&fw.a, FW_TTL_MS);
 	struct call c = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
-	submit(&c);
-	fake_account_answer(&a, 1, 200, fake_list(1, fake_record(1, "one", ",\"new\":true")));
+	fw_submit(&c);
+	fake_account_answer(&fw.a, 1, 200, fake_list(1, fake_record(1, "one", ",\"new\":true")));
 	assert_true(c.done);
 	assert_int_equal(c.op.err, 0);
 	assert_int_equal(c.op.drop_node, node);
 	assert_false(c.op.keep_cache);
-	fs_release(fs, c.op.handle);
+	fs_release(fw.fs, c.op.handle);
 
 	struct call d = { .op = { .call = FS_OPEN, .node = node, .flags = O_RDONLY } };
-	submit(&d);
+	fw_submit(&d);
 	assert_int_equal(d.op.drop_node, 0);
 	assert_true(d.op.keep_cache);
-	fs_release(fs, d.op.handle);
+	fs_release(fw.fs, d.op.handle);
 }
 
 static void test_interrupt_ends_one_waiter_only(void **state)
 {
 	list_one("");
-	uint64_t dir = node_of(FS_ROOT, "one");
+	uint64_t dir = fw_lookup(FS_ROOT, "one");
 	struct call c = { .op = { .call = FS_LOOKUP, .node = dir, .name = "systemToken" } };
 	struct call d = c;
 
-	submit(&c);
-	submit(&d);
+	fw_submit(&c);
+	fw_submit(&d);
 	assert_true(c.parked && d.parked);
-	fs_interrupt(fs, c.op.serial);
+	fs_interrupt(fw.fs, c.op.serial);
 	assert_true(c.done);
 	assert_int_equal(c.op.err, -EINTR);
-	fs_interrupt(fs, c.op.serial); /* too late: nothing */
+	fs_interrupt(fw.fs, c.op.serial); /* too late: nothing */
 	assert_false(d.done);
-	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"secret\"}");
+	fake_account_answer(&fw.a, 1, 200, "{\"systemToken\":\"secret\"}");
 	assert_true(d.done);
 	assert_int_equal(d.op.err, 0);
 	assert_int_equal(d.op.entry.attr.st_size, 7);
@@ -265,18 +158,18 @@ static void test_interrupt_ends_one_waiter_only(void **state)
 static void test_failure_leaves_a_line_in_errors(void **state)
 {
 	list_one("");
-	uint64_t dir = node_of(FS_ROOT, "one");
+	uint64_t dir = fw_lookup(FS_ROOT, "one");
 	struct call c = { .op = { .call = FS_LOOKUP, .node = dir, .name = "dependencies" } };
 
-	submit(&c);
-	fake_account_answer(&a, 1, 403,
+	fw_submit(&c);
+	fake_account_answer(&fw.a, 1, 403,
 			    "{\"errors\":[{\"code\":\"forbidden\",\"message\":\"not yours\","
 			    "\"field\":\"_id\"}]}");
 	assert_true(c.done);
 	assert_int_equal(c.op.err, -EPERM);
-	uint64_t handle = open_node(node_of(node_of(FS_ROOT, ".stacksfs"), "errors"));
+	uint64_t handle = fw_open(fw_lookup(fw_lookup(FS_ROOT, ".stacksfs"), "errors"), O_RDONLY);
 	struct call text = read_handle(handle, 0);
-	fs_release(fs, handle);
+	fs_release(fw.fs, handle);
 	assert_non_null(strstr(text.text, "\"path\":\"/one/dependencies\",\"op\":\"lookup\","
 					  "\"errno\":\"EPERM\",\"status\":403,"
 					  "\"code\":\"forbidden\",\"message\":\"not yours\","
@@ -289,7 +182,7 @@ static void test_absent_names_cost_nothing(void **state)
 					     "autorun.inf", ".hidden",   "a\x01", "%41" };
 
 	list_one("");
-	fake_account_advance(&a, TTL); /* even then */
+	fake_account_advance(&fw.a, FW_TTL_MS); /* even then */
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct call c = lookup(FS_ROOT, names[i]);
 
@@ -297,7 +190,7 @@ static void test_absent_names_cost_nothing(void **state)
 		assert_int_equal(c.op.err, 0);
 		assert_int_equal(c.op.entry.node, 0);
 	}
-	assert_int_equal(fake_account_tries(&a), 1);
+	assert_int_equal(fake_account_tries(&fw.a), 1);
 }
 
 static void test_ro_refuses_every_change(void **state)
@@ -306,34 +199,35 @@ static void test_ro_refuses_every_change(void **state)
 						FS_LINK,    FS_UNLINK, FS_RMDIR, FS_RENAME };
 
 	list_one("");
-	uint64_t dir = node_of(FS_ROOT, "one"), node = node_of(dir, "config.json");
+	uint64_t dir = fw_lookup(FS_ROOT, "one"), node = fw_lookup(dir, "config.json");
 	struct call open_write = { .op = { .call = FS_OPEN, .node = node, .flags = O_WRONLY } };
 
-	submit(&open_write);
+	fw_submit(&open_write);
 	assert_int_equal(open_write.op.err, -EROFS);
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		struct call c = { .op = { .call = changes[i], .node = dir, .name = "x",
 					  .to = dir, .new_name = "y" } };
 
-		submit(&c);
+		fw_submit(&c);
 		assert_int_equal(c.op.err, -EROFS);
 	}
-	assert_int_equal(fake_account_tries(&a), 1);
+	assert_int_equal(fake_account_tries(&fw.a), 1);
 }
 
 /* As thread tid; true: it has failed at once, false: it asks the API. */
 static bool lookup_fails_at_once(uint64_t parent, const char *name, int tid)
 {
-	struct call c = { .op = { .call = FS_LOOKUP, .node = parent, .name = name, .tid = tid } };
-	size_t tries = fake_account_tries(&a);
+	struct call c = { .op = { .call = FS_LOOKUP, .node = parent, .name = name } };
+	size_t tries = fake_account_tries(&fw.a);
 
-	submit(&c);
+	fw.tid = tid;
+	fw_submit(&c);
 	if (c.done) {
 		assert_int_equal(c.op.err, -EPERM);
-		assert_int_equal(fake_account_tries(&a), tries);
+		assert_int_equal(fake_account_tries(&fw.a), tries);
 		return true;
 	}
-	fake_account_answer(&a, tries, 403, "");
+	fake_account_answer(&fw.a, tries, 403, "");
 	assert_true(c.done);
 	assert_int_equal(c.op.err, -EPERM);
 	return false;
@@ -343,9 +237,9 @@ static bool lookup_fails_at_once(uint64_t parent, const char *name, int tid)
 static void test_a_lookup_fails_twice_by_one_request(void **state)
 {
 	list_one("");
-	uint64_t dir = node_of(FS_ROOT, "one");
-	(void)node_of(dir, "config.json");
-	fake_account_advance(&a, TTL);
+	uint64_t dir = fw_lookup(FS_ROOT, "one");
+	(void)fw_lookup(dir, "config.json");
+	fake_account_advance(&fw.a, FW_TTL_MS);
 
 	assert_false(lookup_fails_at_once(FS_ROOT, "one", 7));
 	assert_true(lookup_fails_at_once(FS_ROOT, "one", 7));
@@ -357,7 +251,7 @@ static void test_a_lookup_fails_twice_by_one_request(void **state)
 	assert_true(lookup_fails_at_once(dir, "config.json", 7));
 	assert_true(lookup_fails_at_once(FS_ROOT, "one", 8));
 	assert_false(lookup_fails_at_once(FS_ROOT, "one", 9));
-	fake_account_advance(&a, 500);
+	fake_account_advance(&fw.a, 500);
 	assert_false(lookup_fails_at_once(FS_ROOT, "one", 9));
 
 	/* A name that the kernel does not hold is looked up once. */
@@ -381,12 +275,12 @@ static void test_xattrs(void **state)
 	};
 
 	list_one("");
-	uint64_t dir = node_of(FS_ROOT, "one");
+	uint64_t dir = fw_lookup(FS_ROOT, "one");
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct call c = { .op = { .call = FS_GETXATTR, .node = dir,
 					  .name = table[i].name } };
 
-		submit(&c);
+		fw_submit(&c);
 		assert_int_equal(c.op.err, table[i].err);
 		assert_string_equal(c.text, table[i].value);
 	}
@@ -396,14 +290,14 @@ static void test_end_of_the_mount_ends_who_waits(void **state)
 {
 	struct call c = { .op = { .call = FS_LOOKUP, .node = FS_ROOT, .name = "one" } };
 
-	submit(&c);
+	fw_submit(&c);
 	assert_false(c.done);
-	fs_end_parked(fs, -ENOTCONN);
+	fs_end_parked(fw.fs, -ENOTCONN);
 	assert_true(c.done);
 	assert_int_equal(c.op.err, -ENOTCONN);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fw_setup, fw_teardown)
 
 int main(void)
 {
@@ -415,7 +309,7 @@ int main(void)
 		TEST(test_interrupt_ends_one_waiter_only),
 		TEST(test_failure_leaves_a_line_in_errors),
 		TEST(test_absent_names_cost_nothing),
-		cmocka_unit_test_setup_teardown(test_ro_refuses_every_change, setup_ro, teardown),
+		cmocka_unit_test_setup_teardown(test_ro_refuses_every_change, setup_ro, fw_teardown),
 		TEST(test_a_lookup_fails_twice_by_one_request),
 		TEST(test_xattrs),
 		TEST(test_end_of_the_mount_ends_who_waits),
