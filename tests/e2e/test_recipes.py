@@ -163,14 +163,7 @@ def test_backup_by_a_timer(api, harness, home):
     if not os.path.exists(MANAGER):
         pytest.skip("no systemd here")
     namespace = Namespace(BUILD, harness.work)
-    configuration = home / ".config" / "stacksfs"
-    configuration.mkdir(parents=True)
-    (home / ".config" / "systemd").mkdir()
-    (home / ".config" / "systemd" / "user.conf").write_text(
-        "[Manager]\nDefaultStandardOutput=inherit\nDefaultStandardError=inherit\n")
-    (configuration / "production.token").touch(mode=0o600)
-    (configuration / "production.token").write_text(api.token)
-    (configuration / "production.conf").write_text(f"SOURCE={api.url}\n")
+    namespace.configure_unit("production", api.token, f"SOURCE={api.url}\n")
     done = namespace.run_by_systemd("export GIT_PAGER=cat", by_timer + """
         systemctl --user show -P ActiveState stacksfs-backup@production.timer
         systemctl --user start stacksfs-backup@production.service

@@ -71,14 +71,7 @@ def systemd(namespace, api):
     if fuse_is_missing() or not os.path.exists(MANAGER):
         pytest.skip("no /dev/fuse or no systemd here")
     home = namespace.work / "home"
-    configuration = home / ".config" / "stacksfs"
-    configuration.mkdir(parents=True)
-    (home / ".config" / "systemd").mkdir()
-    (home / ".config" / "systemd" / "user.conf").write_text(
-        "[Manager]\nDefaultStandardOutput=inherit\nDefaultStandardError=inherit\n")
-    (configuration / "test.token").touch(mode=0o600)
-    (configuration / "test.token").write_text(api.token)
-    (configuration / "test.conf").write_text(f"SOURCE={api.url}\nOPTIONS=ttl=60,rate=50\n")
+    namespace.configure_unit("test", api.token, f"SOURCE={api.url}\nOPTIONS=ttl=60,rate=50\n")
 
     def script(task, before="true"):
         done = namespace.run_by_systemd(before, task, timeout=50)

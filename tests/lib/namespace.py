@@ -105,6 +105,18 @@ class Namespace:
         return run(["unshare", "--mount", "--propagation", "private", *pids, "bash", "-c", text],
                    env=self.env, **kwargs)
 
+    def configure_unit(self, instance, token, conf):
+        """What the user unit stacksfs@instance reads, and where its units print."""
+        home = self.work / "home"
+        configuration = home / ".config" / "stacksfs"
+        configuration.mkdir(parents=True)
+        (home / ".config" / "systemd").mkdir()
+        (home / ".config" / "systemd" / "user.conf").write_text(
+            "[Manager]\nDefaultStandardOutput=inherit\nDefaultStandardError=inherit\n")
+        (configuration / f"{instance}.token").touch(mode=0o600)
+        (configuration / f"{instance}.token").write_text(token)
+        (configuration / f"{instance}.conf").write_text(conf)
+
     def run_by_systemd(self, before, task, **kwargs):
         """before: a script, as run()'s, then task with a user's systemd that runs."""
         env = dict(self.env, INNER=USER_MANAGER_INNER, TASK=task,
