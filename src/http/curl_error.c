@@ -39,7 +39,8 @@ static const struct {
 	{ CURLE_WEIRD_SERVER_REPLY, EIO, "broken answer from" },
 	{ CURLE_GOT_NOTHING, EIO, "connection closed without an answer by" },
 	{ CURLE_PARTIAL_FILE, EIO, "answer cut short from" },
-	{ CURLE_SEND_FAIL_REWIND, EIO, "connection lost while waiting for" },
+	/* Stopped by us, ahead of the second request that it wanted to send. */
+	{ CURLE_ABORTED_BY_CALLBACK, EIO, "connection closed without an answer by" },
 	{ CURLE_SEND_ERROR, EIO, "connection lost while sending to" },
 	{ CURLE_RECV_ERROR, EIO, "connection lost while receiving from" },
 	{ CURLE_BAD_CONTENT_ENCODING, EIO, "answer cannot be decompressed from" },

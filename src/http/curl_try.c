@@ -18,6 +18,7 @@
 
 #define ERROR_BODY_BYTES (64 * 1024) /* kept of an answer that is no 2xx */
 #define CONNECT_TIMEOUT_MS 10000u
+#define CHANGE_IDLE_S 20 /* since a connection was used, for it to carry a change */
 #define CODING_SLACK_BYTES (64 * 1024) /* by which gzip may be larger than what it holds */
 
 static const char *const method_names[] = {
@@ -51,7 +52,7 @@ void curl_try_reset(struct transport_try *t)
 	memset(&t->answer, 0, sizeof(t->answer));
 	memset(&t->request, 0, sizeof(t->request));
 	t->error[0] = '\0';
-	t->body_taken = 0;
+	t->begun = 0;
 	t->header_bytes = 0;
 	t->announced_bytes = 0;
 	t->status = 0;
@@ -157,36 +158,42 @@ static bool has_body(const struct transport_request *request)
 	return request->method == HTTP_PUT || request->method == HTTP_POST;
 }
 
-static size_t read_body(char *out, size_t size, size_t n, void *arg)
-{
-	struct transport_try *t = arg;
-	size_t left = t->request.body_len - t->body_taken;
-	size_t len = left < size * n ? left : size * n;
-
-	memcpy(out, (const char *)t->request.body + t->body_taken, len);
-	t->body_taken += len;
-	return len;
-}
-
-/* libcurl sends a request again, without a word, when a connection that was used
- * before is closed ahead of the first byte of the answer, even after the server
- * has read all of it.  A POST and a DELETE go on a new connection therefore.  A
- * PUT, which is to be quick, gives its body by a callback that cannot be rewound:
- * then libcurl fails (CURLE_SEND_FAIL_REWIND), and whoever has begun the PUT reads
- * what became of it. */
 static int set_body(struct transport_try *t)
 {
 	const struct transport_request *request = &t->request;
 	int r = from_code(curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
 					   (curl_off_t)request->body_len));
 
-	if (r < 0)
-		return r;
-	if (request->fresh_connection || request->body_len == 0)
-		return set_pointer(t->easy, CURLOPT_POSTFIELDS,
+	return r < 0 ? r
+		     : set_pointer(t->easy, CURLOPT_POSTFIELDS,
 				   request->body_len ? request->body : "");
-	r = from_code(curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, read_body));
-	return r < 0 ? r : set_pointer(t->easy, CURLOPT_READDATA, t);
+}
+
+/* Called ahead of each request that libcurl is about to write. */
+static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+	struct transport_try *t = arg;
+
+	return t->begun++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/* libcurl sends a request again, without a word, when a connection that was used
+ * before is closed ahead of the first byte of the answer, even after the server
+ * has read all of it.  What changes something is stopped there, and whoever has
+ * begun it reads what became of it.  It rather takes no connection that may have
+ * died in silence; a POST, for which that means a whole list, only a new one. */
+static int set_once(struct transport_try *t)
+{
+	static const struct long_option changes[] = {
+		{ CURLOPT_MAXAGE_CONN, CHANGE_IDLE_S },
+	};
+
+	if (t->request.method == HTTP_GET)
+		return 0;
+	int r = set_longs(t->easy, changes, ARRAY_SIZE(changes));
+	if (r == 0)
+		r = from_code(curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, before_request));
+	return r < 0 ? r : set_pointer(t->easy, CURLOPT_PREREQDATA, t);
 }
 
 /* CUSTOMREQUEST and POST, not UPLOAD: that would wait for a 100. */
@@ -403,7 +410,7 @@ int curl_try_setup(struct transport_try *t, const struct curl_setup *setup,
 		   const struct transport_request *request)
 {
 	static int (*const steps[])(struct transport_try *t) = {
-		set_fixed, set_version, set_deadlines, set_method,
+		set_fixed, set_version, set_deadlines, set_method,    set_once,
 		set_route, set_token,	set_headers,   set_callbacks,
 	};
 	int r = 0;
@@ -447,6 +454,7 @@ static void conclude_failure(struct transport_try *t, CURLcode code)
 	struct transport_answer *answer = &t->answer;
 	const char *what = refusal_name(t->refused);
 	const char *detail = t->error[0] ? t->error : curl_easy_strerror(code);
+	bool ours = t->refused || t->begun > 1;
 	long os_errno = 0;
 
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_errno);
@@ -454,14 +462,14 @@ static void conclude_failure(struct transport_try *t, CURLcode code)
 	if (!answer->err)
 		answer->err = curl_error_map(code, os_errno, &what);
 	snprintf(answer->why, sizeof(answer->why), "%s %s%s%s", what, t->setup->place,
-		 t->refused ? "" : ": ", t->refused ? "" : detail);
+		 ours ? "" : ": ", ours ? "" : detail);
 }
 
 void curl_try_conclude(struct transport_try *t, CURLcode code)
 {
 	struct transport_answer *answer = &t->answer;
 
-	answer->sent = t->body_taken > 0 || was_sent(t->easy);
+	answer->sent = t->begun > 1 || was_sent(t->easy);
 	if (code != CURLE_OK && !t->cut) {
 		conclude_failure(t, code);
 		return;

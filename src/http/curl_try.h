@@ -30,7 +30,7 @@ struct transport_try {
 	transport_done_fn *done;
 	void *arg;
 
-	size_t body_taken; /* by libcurl, of what it cannot have again */
+	unsigned begun; /* times that libcurl was about to write a request that must go once */
 	struct transport_answer answer;
 	size_t header_bytes;
 	uint64_t announced_bytes; /* Content-Length; 0: none or unreadable */

@@ -352,9 +352,7 @@ static struct transport_request request_of(const struct http_call *call, uint64_
 		.body_len = spec->body_len,
 		.max_body_bytes = spec->max_body_bytes,
 		.timeout_ms = (unsigned)(call->deadline_ms - now_ms),
-		/* A PUT goes out behind its GET, on a connection that has just been
-		 * seen alive, and twice the same PUT is one. */
-		.fresh_connection = spec->method == HTTP_POST || spec->method == HTTP_DELETE,
+		.fresh_connection = spec->method == HTTP_POST,
 		.token = call->token,
 		.call_no = call->call_no,
 	};

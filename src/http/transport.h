@@ -17,7 +17,7 @@ enum http_method { HTTP_GET, HTTP_PUT, HTTP_POST, HTTP_DELETE };
 
 /* What goes out.  All of it is borrowed until the try is done or cancelled. */
 struct transport_request {
-	enum http_method method;
+	enum http_method method; /* but for a GET, the request is sent once or not at all */
 	const char *target; /* path and query below the configured base */
 	const char *if_none_match;
 	const char *if_match;
@@ -25,7 +25,7 @@ struct transport_request {
 	size_t body_len;
 	size_t max_body_bytes; /* of a 2xx's body, decompressed */
 	unsigned timeout_ms;
-	bool fresh_connection; /* so that nothing below us sends the request twice */
+	bool fresh_connection; /* not one that may have died unnoticed */
 	struct secret *token;
 	uint64_t call_no;      /* for the log */
 };

@@ -131,7 +131,7 @@ static void test_fresh_connection(void **state)
 		enum http_method method;
 		bool fresh;
 	} rows[] = {
-		{ HTTP_GET, false }, { HTTP_PUT, false }, { HTTP_POST, true }, { HTTP_DELETE, true }
+		{ HTTP_GET, false }, { HTTP_PUT, false }, { HTTP_POST, true }, { HTTP_DELETE, false }
 	};
 	struct outcome o[ARRAY_SIZE(rows)] = { 0 };
 
