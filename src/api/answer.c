@@ -87,12 +87,12 @@ void api_get_stats(struct api *api, struct api_stats *ret)
 }
 
 int endpoint_ask(struct api *api, enum api_endpoint endpoint, struct http_spec *spec,
-		 http_done_fn *done, void *arg)
+		 http_done_fn *done, void *arg, struct http_call **ret_call)
 {
 	spec->method = endpoints[endpoint].method;
 	spec->retry = endpoints[endpoint].retry;
 	spec->max_body_bytes = endpoints[endpoint].max_body_bytes;
-	return http_submit(api->http, spec, done, arg, NULL);
+	return http_submit(api->http, spec, done, arg, ret_call);
 }
 
 static bool is_success(enum api_endpoint endpoint, int status)

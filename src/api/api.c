@@ -102,10 +102,15 @@ static int ask(const struct call *from, enum http_class class, const struct api_
 		spec.token_no = budget->token_no;
 		spec.patient = budget->patient;
 	}
-	r = endpoint_ask(c->api, c->endpoint, &spec, done, c);
+	r = endpoint_ask(c->api, c->endpoint, &spec, done, c, budget ? budget->ret_call : NULL);
 	if (r < 0)
 		free(c);
 	return r;
+}
+
+void api_hurry(struct api *api, struct http_call *call)
+{
+	http_hurry(api->http, call);
 }
 
 /* ---- judging ---- */

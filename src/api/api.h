@@ -99,7 +99,11 @@ struct api_budget {
 	bool pinned;           /* see http_spec: for what no other account may get */
 	unsigned token_no;
 	bool patient;          /* rather wait for a service that is away than fail at once */
+	struct http_call **ret_call; /* names the call until its callback returns; or NULL */
 };
+
+/* Somebody waits now for what was asked for as HTTP_CLASS_READAHEAD. */
+void api_hurry(struct api *api, struct http_call *call);
 
 typedef void api_record_fn(void *arg, const struct api_error *error, struct record *record,
 			   const struct api_meta *meta);

@@ -437,7 +437,7 @@ static int ask_page(struct chain *c)
 		spec.if_none_match = previous->pages[page].etag;
 	c->conditional = spec.if_none_match != NULL;
 	c->number = page + 1;
-	return endpoint_ask(c->api, API_ENDPOINT_LIST, &spec, page_done, c);
+	return endpoint_ask(c->api, API_ENDPOINT_LIST, &spec, page_done, c, NULL);
 }
 
 static int settle_repeated(struct chain *c, char *why, size_t why_size)

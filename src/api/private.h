@@ -15,7 +15,7 @@ struct api {
 /* Fill in what the endpoint decides, method, retry and bound, and submit.
  * Target, class, validators and body are the caller's. */
 NODISCARD int endpoint_ask(struct api *api, enum api_endpoint endpoint, struct http_spec *spec,
-			   http_done_fn *done, void *arg);
+			   http_done_fn *done, void *arg, struct http_call **ret_call);
 
 /* Count the outcome, and judge it: a status that the endpoint's document has as
  * a success, or 304 where conditional, is returned; anything else fills *e and

@@ -476,6 +476,24 @@ static void part_changed(void *arg, struct stack *stack, enum store_part part)
 	fs_drop_listing(fs, dir);
 }
 
+static size_t upcoming(void *arg, const struct stack *stack, unsigned order, struct stack **out,
+		       size_t n)
+{
+	struct fs *fs = arg;
+	const struct dir *dir = tree_dir(stack);
+	struct dir *next[64];
+	size_t found = 0;
+	size_t got = dir ? tree_upcoming(fs->tree, dir, (enum tree_order)order, next,
+					 n < ARRAY_SIZE(next) ? n : ARRAY_SIZE(next))
+			 : 0;
+
+	for (size_t i = 0; i < got; i++) {
+		if (next[i]->stack) /* and is no draft */
+			out[found++] = next[i]->stack;
+	}
+	return found;
+}
+
 /* ---- life ---- */
 
 static int make_store(struct fs *fs, const struct fs_options *o)
@@ -487,7 +505,15 @@ static int make_store(struct fs *fs, const struct fs_options *o)
 		.clock = o->clock,
 		.ttl_ms = o->ttl_ms,
 		.stale_ms = o->stale_ms,
-		.events = { stack_added, stack_changed, stack_gone, part_changed, fs },
+		.events = {
+			.stack_added = stack_added,
+			.stack_changed = stack_changed,
+			.stack_gone = stack_gone,
+			.part_changed = part_changed,
+			.upcoming = upcoming,
+			.n_orders = TREE_N_ORDERS,
+			.arg = fs,
+		},
 	};
 
 	return store_new(&options, &fs->store);

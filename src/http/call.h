@@ -15,6 +15,8 @@ TAILQ_HEAD(call_list, http_call);
 struct http_call {
 	TAILQ_ENTRY(http_call) cancel_link; /* guarded by http->lock */
 	bool cancel_asked;                  /* guarded by http->lock: in http->cancelled */
+	TAILQ_ENTRY(http_call) hurry_link;  /* the same of http->hurried */
+	bool hurry_asked;
 
 	struct http *http;
 	http_done_fn *done;

@@ -38,6 +38,7 @@ struct http {
 	pthread_mutex_t lock;
 	struct call_list inbox;     /* guarded by lock */
 	struct call_list cancelled; /* guarded by lock; by cancel_link */
+	struct call_list hurried;   /* guarded by lock; by hurry_link */
 	unsigned n_calls;           /* guarded by lock: whose done has not been called */
 	struct http_stats stats;    /* guarded by lock */
 	struct latency latency;     /* guarded by lock */

@@ -14,8 +14,8 @@
 #define LOG_MODULE "http"
 #include "base/log.h"
 
-#define MAX_CONNECTIONS 8
-#define MAX_STREAMS 64 /* tries at once over HTTP/2 */
+#define MAX_TRIES 64 /* at once: as many streams, or connections of a server without HTTP/2 */
+#define MAX_SHARED 8 /* connections that carry streams, or that may yet turn out to */
 
 TAILQ_HEAD(try_list, transport_try);
 
@@ -26,7 +26,8 @@ struct curl_transport {
 	CURLM *multi;
 	struct try_list running;
 	struct try_list idle; /* reset; at most as many as once ran together */
-	bool multiplexed;     /* the last answer came over HTTP/2 */
+	unsigned connections; /* that there may be */
+	unsigned capacity;
 };
 
 static struct curl_transport *from_base(const struct transport *t)
@@ -90,6 +91,12 @@ static void transport_cancel(struct transport *base, struct transport_try *t)
 	put_idle(c, t);
 }
 
+static CURLMcode set_connections(struct curl_transport *c, unsigned n)
+{
+	c->connections = n;
+	return curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)n);
+}
+
 static void note_version(struct curl_transport *c, struct transport_try *t)
 {
 	long version = 0;
@@ -97,7 +104,10 @@ static void note_version(struct curl_transport *c, struct transport_try *t)
 	if (t->answer.err)
 		return;
 	curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
-	c->multiplexed = version == CURL_HTTP_VERSION_2_0;
+	unsigned n = version == CURL_HTTP_VERSION_2_0 ? MAX_SHARED : MAX_TRIES;
+	if (n != c->connections)
+		(void)set_connections(c, n);
+	c->capacity = MAX_TRIES;
 }
 
 /* Of the headers and bodies, which hold secrets, nothing. */
@@ -159,10 +169,10 @@ static void transport_wake(struct transport *base)
 }
 
 /* Never more than libcurl can start at once: what waits inside it has no
- * deadline.  Until a server has shown HTTP/2, a try takes a connection. */
+ * deadline.  Until the server is known, each try may need a connection. */
 static unsigned transport_capacity(const struct transport *base)
 {
-	return from_base(base)->multiplexed ? MAX_STREAMS : MAX_CONNECTIONS;
+	return from_base(base)->capacity;
 }
 
 static void free_idle(struct curl_transport *c)
@@ -242,9 +252,8 @@ static int make_multi(struct curl_transport *c)
 		long value;
 	} options[] = {
 		{ CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX },
-		{ CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS },
-		{ CURLMOPT_MAXCONNECTS, 2 * MAX_CONNECTIONS },
-		{ CURLMOPT_MAX_CONCURRENT_STREAMS, MAX_STREAMS },
+		{ CURLMOPT_MAXCONNECTS, MAX_TRIES + MAX_SHARED },
+		{ CURLMOPT_MAX_CONCURRENT_STREAMS, MAX_TRIES },
 	};
 
 	c->multi = curl_multi_init();
@@ -254,7 +263,8 @@ static int make_multi(struct curl_transport *c)
 		if (curl_multi_setopt(c->multi, options[i].option, options[i].value) != CURLM_OK)
 			return -EINVAL;
 	}
-	return 0;
+	c->capacity = MAX_SHARED;
+	return set_connections(c, MAX_SHARED) == CURLM_OK ? 0 : -EINVAL;
 }
 
 int curl_transport_new(const struct curl_options *options, struct transport **ret)

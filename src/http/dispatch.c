@@ -61,6 +61,8 @@ static void end_call(struct http *h, struct http_call *call, struct http_result 
 	pthread_mutex_lock(&h->lock);
 	if (call->cancel_asked)
 		TAILQ_REMOVE(&h->cancelled, call, cancel_link);
+	if (call->hurry_asked)
+		TAILQ_REMOVE(&h->hurried, call, hurry_link);
 	pthread_mutex_unlock(&h->lock);
 	call_free(call);
 }
@@ -487,6 +489,18 @@ unsigned dispatch_advance(struct http *h)
 
 /* ---- news from other threads ---- */
 
+/* Guarded by the lock. */
+static void hurry(struct http *h, struct http_call *call)
+{
+	TAILQ_REMOVE(&h->hurried, call, hurry_link);
+	call->hurry_asked = false;
+	if (call->spec.class != HTTP_CLASS_READAHEAD)
+		return;
+	call->spec.class = HTTP_CLASS_USER;
+	if (call->list == &h->places[PLACE_READAHEAD])
+		call_move_last(call, &h->places[PLACE_USER]);
+}
+
 /* Bring all new calls in, and give one of the cancelled, or NULL.  Both in one
  * go: a cancelled call is not in the inbox any more when it is given. */
 static struct http_call *take_news(struct http *h)
@@ -496,6 +510,8 @@ static struct http_call *take_news(struct http *h)
 	pthread_mutex_lock(&h->lock);
 	while ((call = TAILQ_FIRST(&h->inbox)))
 		call_move_last(call, &h->places[call->spec.class]);
+	while ((call = TAILQ_FIRST(&h->hurried)))
+		hurry(h, call);
 	call = TAILQ_FIRST(&h->cancelled);
 	if (call) {
 		TAILQ_REMOVE(&h->cancelled, call, cancel_link);

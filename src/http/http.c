@@ -14,6 +14,7 @@ static void init_lists(struct http *h)
 {
 	TAILQ_INIT(&h->inbox);
 	TAILQ_INIT(&h->cancelled);
+	TAILQ_INIT(&h->hurried);
 	for (int p = 0; p < N_PLACES; p++)
 		TAILQ_INIT(&h->places[p]);
 }
@@ -156,6 +157,17 @@ void http_cancel(struct http *h, struct http_call *call)
 	if (!call->cancel_asked) {
 		call->cancel_asked = true;
 		TAILQ_INSERT_TAIL(&h->cancelled, call, cancel_link);
+	}
+	pthread_mutex_unlock(&h->lock);
+	h->transport->ops->wake(h->transport);
+}
+
+void http_hurry(struct http *h, struct http_call *call)
+{
+	pthread_mutex_lock(&h->lock);
+	if (!call->hurry_asked) {
+		call->hurry_asked = true;
+		TAILQ_INSERT_TAIL(&h->hurried, call, hurry_link);
 	}
 	pthread_mutex_unlock(&h->lock);
 	h->transport->ops->wake(h->transport);

@@ -140,6 +140,9 @@ NODISCARD int http_submit(struct http *http, const struct http_spec *spec, http_
 /* End a call early: done is called with -ECANCELED, on the http thread, unless it
  * is being called with another result just now.  done must not have returned yet. */
 void http_cancel(struct http *http, struct http_call *call);
+/* Somebody waits now: the call goes on as one of HTTP_CLASS_USER, if it was submitted
+ * as HTTP_CLASS_READAHEAD.  done must not have returned yet. */
+void http_hurry(struct http *http, struct http_call *call);
 void http_get_stats(struct http *http, struct http_stats *ret);
 
 /* One turn of the thread's loop, for tests that drive it by a scripted transport. */

@@ -112,6 +112,8 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 		store_note_success(store, part->flight.quiet);
 	else
 		store_note_failure(store, part->flight.quiet, error);
+	if (error && !absent && part->ahead)
+		readahead_failed(store, part->which);
 	flight_end(&part->flight, absent ? NULL : error, part_may_be_stale(store, part));
 	stack_unref(part->stack);
 	monitor_leave(store->monitor);
@@ -143,22 +145,45 @@ static void dependencies_done(void *arg, const struct api_error *error, const ch
 	part_done(arg, error, blob, meta);
 }
 
-static int part_begin(struct store *store, struct part *part, bool in_time)
+static int part_begin(struct store *store, struct part *part, enum http_class class, bool in_time)
 {
-	enum http_class class = in_time ? HTTP_CLASS_READAHEAD : HTTP_CLASS_USER;
+	const struct api_budget budget = { .ret_call = &part->call };
 	const struct stack_id *id = &part->stack->id;
 	int r;
 
 	if (part->which == STORE_TOKEN)
-		r = api_get_token(store->api, class, id, part->etag, token_done, part);
+		r = api_get_token_within(store->api, class, id, part->etag, &budget, token_done,
+					 part);
 	else
-		r = api_get_dependencies(store->api, class, id, part->etag, dependencies_done, part);
+		r = api_get_dependencies_within(store->api, class, id, part->etag, &budget,
+						dependencies_done, part);
 	if (r < 0)
 		return r;
 	stack_ref(part->stack);
 	part->asked_refreshes = store->refreshes_begun;
 	flight_begin(&part->flight, in_time);
 	return 0;
+}
+
+void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which)
+{
+	struct part *part = stack ? part_make(stack, which) : NULL;
+
+	if (!part || part->flight.running || part_age(store, part) != AGE_OLD || store->refused ||
+	    store_quiet(store, part->flight.quiet))
+		return;
+	part->ahead = part_begin(store, part, HTTP_CLASS_READAHEAD, false) == 0;
+}
+
+/* It is used: what goes on of readahead goes on from here. */
+static void use_part(struct store *store, struct part *part, enum age age)
+{
+	bool running = part->flight.running;
+
+	readahead_step(store, part->stack, part->which, age == AGE_OLD && !running);
+	if (part->ahead && running)
+		api_hurry(store->api, part->call);
+	part->ahead = false;
 }
 
 int store_need_part(struct store *store, struct stack *stack, enum store_part which,
@@ -173,6 +198,7 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 
 	enum age age = part_age(store, part);
 	bool stale = part_may_be_stale(store, part);
+	use_part(store, part, age);
 	if (age == AGE_OLD && part->flight.running && part->flight.in_time &&
 	    !precedes_refresh(store, part))
 		age = AGE_FRESH;
@@ -186,11 +212,16 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 	if (age == AGE_FRESH || (age == AGE_RENEW && (part->flight.running || quiet)))
 		return STORE_READY;
 
-	int r = part->flight.running ? 0 : part_begin(store, part, age == AGE_RENEW);
-	if (age == AGE_RENEW)
+	if (age == AGE_RENEW) {
+		int r = part_begin(store, part, HTTP_CLASS_READAHEAD, true);
+		(void)r; /* then the next access does */
 		return STORE_READY;
-	if (r < 0)
-		return store_fail(store, w, r);
+	}
+	if (!part->flight.running) {
+		int r = part_begin(store, part, HTTP_CLASS_USER, false);
+		if (r < 0)
+			return store_fail(store, w, r);
+	}
 	return flight_wait(&part->flight, w, stale);
 }
 
@@ -213,7 +244,7 @@ bool store_part_known(const struct store *store, const struct stack *stack, enum
 {
 	const struct part *part = part_of(stack, which);
 
-	return part && part_age(store, part) == AGE_FRESH;
+	return part && !part->ahead && part_age(store, part) == AGE_FRESH;
 }
 
 bool store_part_absent(const struct stack *stack, enum store_part which)

@@ -51,6 +51,8 @@ struct part {
 	uint64_t refreshes, asked_refreshes; /* begun before what is known, what is asked for */
 	char *etag;
 	struct flight flight;
+	struct http_call *call; /* behind the flight while that runs */
+	bool ahead;             /* asked for ahead, and not used yet */
 };
 
 /* What store keeps of a stack beside what it shows of it. */
@@ -80,6 +82,27 @@ struct grave {
 	struct stack_id id;
 	UT_hash_handle hh;
 	uint64_t change;
+};
+
+/* readahead.c */
+#define N_SCANS 16     /* at once, of each part; the one not used for longest makes way */
+#define SCAN_WINDOW 64 /* at most */
+
+struct scan {
+	unsigned order;   /* see store_events */
+	uint64_t used;    /* readahead.steps when it last went on; 0: a free place */
+	struct stack_id last;
+	unsigned window;
+	unsigned n;       /* of ahead */
+	struct stack_id ahead[SCAN_WINDOW]; /* asked for, in the order of their use */
+};
+
+struct readahead {
+	struct scan scans[N_SCANS];
+	struct stack_id firsts[N_SCANS]; /* the last steps that nothing foresaw */
+	unsigned n_firsts;
+	uint64_t steps;
+	uint64_t paused_until_ms; /* after a failure */
 };
 
 struct verify;
@@ -113,6 +136,8 @@ struct store {
 
 	const struct stack *single;  /* the last record asked by id; only compared, never followed */
 	uint64_t single_ms;
+
+	struct readahead readahead[STORE_N_PARTS];
 
 	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
 	bool refused;                /* the token was, and nothing has gone well since */
@@ -156,6 +181,15 @@ NODISCARD int records_take(struct store *store, struct record *record, uint64_t 
 void records_remove(struct store *store, struct stack *stack);
 /* What was deleted until then is in no answer any more. */
 void records_drop_graves(struct store *store, uint64_t tick);
+
+/* part.c: ask for it unless it is there, or is asked for already */
+void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which);
+
+/* readahead.c: somebody uses the part.  asked: which nobody has asked for yet. */
+void readahead_step(struct store *store, const struct stack *stack, enum store_part which,
+		    bool asked);
+/* What was fetched ahead has failed. */
+void readahead_failed(struct store *store, enum store_part which);
 
 /* list.c */
 NODISCARD int list_begin(struct store *store, bool in_time, enum http_class class);

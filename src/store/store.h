@@ -4,7 +4,8 @@
  *
  * One list chain serves all records.  A system call says what it needs; the
  * answer is "use what is there" or "wait", and a waiter is woken once when the
- * request that all its fellows share has ended.
+ * request that all its fellows share has ended.  Who needs a part of one stack
+ * after another finds those of the next fetched ahead.
  *
  * Threads: every function is called inside the monitor, and every callback
  * (wake, events) runs inside it.  Answers are taken on the http thread. */
@@ -63,6 +64,12 @@ struct store_events {
 	void (*stack_changed)(void *arg, struct stack *stack, struct record *old);
 	void (*stack_gone)(void *arg, struct stack *stack);
 	void (*part_changed)(void *arg, struct stack *stack, enum store_part part);
+	/* Not news but a question: the stacks that follow that one in one of the
+	 * orders in which programs go through them, from 0 to n_orders; at most n in out,
+	 * borrowed.  How many. */
+	size_t (*upcoming)(void *arg, const struct stack *stack, unsigned order,
+			   struct stack **out, size_t n);
+	unsigned n_orders; /* 0: nothing is read ahead */
 	void *arg;
 };
 
@@ -102,7 +109,8 @@ NODISCARD int store_need_part(struct store *store, struct stack *stack, enum sto
 NODISCARD int store_refresh(struct store *store, struct store_wait *w);
 void store_unwait(struct store *store, struct store_wait *w);
 
-/* Whether the part is there in a state that may be shown without asking. */
+/* Whether the part is there in a state that may be shown without asking.  Not of one
+ * that was read ahead and nobody has used: its use is to be seen here. */
 bool store_part_known(const struct store *store, const struct stack *stack, enum store_part part);
 /* Whether the API has said 404 the last time that it was asked. */
 bool store_part_absent(const struct stack *stack, enum store_part part);

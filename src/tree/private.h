@@ -32,11 +32,18 @@ struct node_place {
 	uint32_t next_free;  /* index, 0: none */
 };
 
+/* All of tree->order by name; dirs is NULL until somebody asks. */
+struct sorted {
+	struct dir **dirs;
+	size_t n, room;
+};
+
 struct tree {
 	struct tree_events events;
 	struct root_name *names;
 	struct dir **order; /* by cookie */
 	size_t n_order, cap_order;
+	struct sorted sorted[TREE_N_SORTED]; /* by enum tree_order */
 	size_t n_drafts;
 	uint64_t next_cookie;
 
@@ -49,6 +56,14 @@ NODISCARD int nodes_init(struct tree *tree);
 void nodes_done(struct tree *tree);
 struct node *node_new(struct tree *tree, enum node_kind kind, struct dir *dir);
 void node_leave_place(struct tree *tree, struct node *node);
+
+/* tree.c: the first in tree->order whose cookie is greater. */
+size_t order_index(const struct tree *tree, uint64_t cookie);
+
+/* order.c: dir has its name; dir is about to lose it */
+void order_enter(struct tree *tree, struct dir *dir);
+void order_leave(struct tree *tree, const struct dir *dir);
+void order_done(struct tree *tree);
 
 /* local.c */
 void local_remove(struct node *node);

@@ -55,6 +55,7 @@ void tree_free(struct tree *tree)
 		tree_dir_unref(tree, dir);
 	}
 	nodes_done(tree);
+	order_done(tree);
 	free(tree->order);
 	free(tree);
 }
@@ -134,7 +135,10 @@ static int enter_name(struct tree *tree, struct dir *dir, const char *s)
 	}
 	name->next = dir->names;
 	dir->names = name;
+	if (dir->name)
+		order_leave(tree, dir);
 	dir->name = name->name;
+	order_enter(tree, dir);
 	tree->events.name_changed(tree->events.arg, s);
 	return 0;
 }
@@ -237,7 +241,7 @@ int tree_rename(struct tree *tree, struct stack *stack, bool keep_old)
 	return r;
 }
 
-static size_t order_index(const struct tree *tree, uint64_t cookie)
+size_t order_index(const struct tree *tree, uint64_t cookie)
 {
 	size_t lo = 0, hi = tree->n_order;
 
@@ -260,6 +264,7 @@ static void remove_dir(struct tree *tree, struct dir *dir)
 	}
 	while (dir->locals)
 		tree_unlink(tree, dir->locals->node);
+	order_leave(tree, dir);
 	while (dir->names) {
 		tree->events.name_changed(tree->events.arg, dir->names->name);
 		name_free(tree, dir->names);

@@ -153,6 +153,19 @@ struct dir *tree_after(const struct tree *tree, uint64_t cookie);
 #define TREE_FIRST_COOKIE 16
 size_t tree_size(const struct tree *tree);
 
+/* The orders in which programs go through the root. */
+enum tree_order {
+	TREE_BY_BYTES, /* of the names: sorted(), a shell's glob in the C locale */
+	TREE_BY_PATH,  /* the same with a slash behind: rsync, git */
+	TREE_COLLATED, /* about as other locales have them */
+	TREE_N_SORTED,
+	TREE_LISTED = TREE_N_SORTED, /* as readdir does: tar, grep, find, rm */
+	TREE_N_ORDERS,
+};
+/* The next ones after dir, at most n, drafts too; how many there are in out. */
+size_t tree_upcoming(struct tree *tree, const struct dir *dir, enum tree_order order,
+		      struct dir **out, size_t n);
+
 /* ---- nodes ---- */
 
 /* NULL when the kernel names what we do not have. */

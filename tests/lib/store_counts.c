@@ -31,7 +31,7 @@ static void on_part(void *arg, struct stack *stack, enum store_part part)
 
 struct store_events store_counts_events(struct store_counts *counts)
 {
-	return (struct store_events){ on_added, on_changed, on_gone, on_part, counts };
+	return (struct store_events){ on_added, on_changed, on_gone, on_part, .arg = counts };
 }
 
 static void woken(struct store_wait *wait, const struct api_error *error)

@@ -35,5 +35,5 @@ static void on_part(void *arg, struct stack *stack, enum store_part part)
 
 struct store_events tree_following(struct tree **tree)
 {
-	return (struct store_events){ on_added, on_changed, on_gone, on_part, tree };
+	return (struct store_events){ on_added, on_changed, on_gone, on_part, .arg = tree };
 }

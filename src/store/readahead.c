@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Readahead across directories: a program that uses the same part of one stack
+ * after another (rsync, tar, grep -r) finds the next ones fetched.
+ *
+ * A scan is known by its second step, from a stack to one just behind it in one of
+ * the orders in which programs go.  What it will use next is its window, which
+ * doubles with each step that was foreseen.  Nothing is asked for but by a step:
+ * when the scan stops, at most a window was in vain. */
+#include "store/private.h"
+
+#define FIRST_WINDOW 2
+#define PAUSE_MS 5000
+#define MAX_ROUNDS 8 /* of looking for stacks that have the part */
+#define MAX_SKIP 8 /* stacks that the second step may leave out, of which not all have the part */
+
+static bool same_id(const struct stack_id *a, const struct stack_id *b)
+{
+	return stack_id_compare(a, b) == 0;
+}
+
+/* The next stacks that have the part; how many there are in out. */
+static size_t find_next(struct store *store, enum store_part which, const struct stack_id *from,
+			unsigned order, struct stack_id *out, size_t n)
+{
+	const struct stack *at = store_find(store, from);
+	struct stack *next[SCAN_WINDOW];
+	size_t found = 0;
+
+	for (unsigned rounds = 0; at && found < n && rounds < MAX_ROUNDS; rounds++) {
+		size_t got = store->events.upcoming(store->events.arg, at, order, next, n - found);
+
+		for (size_t i = 0; i < got; i++) {
+			if (which != STORE_TOKEN || next[i]->record->type == STACK_SERVER)
+				out[found++] = next[i]->id;
+		}
+		at = got > 0 ? next[got - 1] : NULL;
+	}
+	return found;
+}
+
+/* Fill the window, not for one stack alone: requests that go out together cost less. */
+static void fill(struct store *store, enum store_part which, struct scan *scan)
+{
+	const struct stack_id *tail = scan->n > 0 ? &scan->ahead[scan->n - 1] : &scan->last;
+	unsigned room = scan->window - scan->n;
+
+	if (room == 0 || room < scan->window / 8)
+		return;
+	size_t got = find_next(store, which, tail, scan->order, scan->ahead + scan->n, room);
+	for (size_t i = 0; i < got; i++)
+		part_fetch_ahead(store, store_find(store, &scan->ahead[scan->n + i]), which);
+	scan->n += (unsigned)got;
+}
+
+static void go_on(struct store *store, enum store_part which, struct scan *scan,
+		  const struct stack_id *id, unsigned n_passed)
+{
+	scan->last = *id;
+	scan->used = ++store->readahead[which].steps;
+	scan->n -= n_passed;
+	memmove(scan->ahead, scan->ahead + n_passed, scan->n * sizeof(scan->ahead[0]));
+	if (n_passed > 0 && scan->window < SCAN_WINDOW)
+		scan->window *= 2;
+	fill(store, which, scan);
+}
+
+/* Whether the stack is one that a scan is at, or was expected to come to. */
+static bool is_foreseen(struct store *store, enum store_part which, const struct stack_id *id)
+{
+	struct readahead *ra = &store->readahead[which];
+
+	for (struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
+		if (s->used == 0)
+			continue;
+		if (same_id(&s->last, id))
+			return true;
+		for (unsigned i = 0; i < s->n; i++) {
+			if (same_id(&s->ahead[i], id)) {
+				go_on(store, which, s, id, i + 1);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static struct scan *oldest_scan(struct readahead *ra)
+{
+	struct scan *oldest = &ra->scans[0];
+
+	for (unsigned i = 1; i < N_SCANS; i++) {
+		if (ra->scans[i].used < oldest->used)
+			oldest = &ra->scans[i];
+	}
+	return oldest;
+}
+
+/* Whether id is just behind from in that order. */
+static bool is_step(struct store *store, enum store_part which, const struct stack_id *from,
+		    const struct stack_id *id, unsigned order)
+{
+	struct stack_id next[MAX_SKIP];
+	size_t n = find_next(store, which, from, order, next, MAX_SKIP);
+
+	for (size_t i = 0; i < n; i++) {
+		if (same_id(&next[i], id))
+			return true;
+	}
+	return false;
+}
+
+/* The order in which id is just behind from; n_orders: in none. */
+static unsigned find_order(struct store *store, enum store_part which, const struct stack_id *from,
+			   const struct stack_id *id)
+{
+	unsigned order = 0;
+
+	while (order < store->events.n_orders && !is_step(store, which, from, id, order))
+		order++;
+	return order;
+}
+
+/* Orders agree on many steps: this one shows that the scan has another than the one
+ * that it was taken for. */
+static bool turns_scan(struct store *store, enum store_part which, const struct stack_id *id)
+{
+	struct readahead *ra = &store->readahead[which];
+
+	for (struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
+		unsigned order = s->used ? find_order(store, which, &s->last, id)
+					 : store->events.n_orders;
+
+		if (order == store->events.n_orders)
+			continue;
+		s->order = order;
+		s->n = 0;
+		go_on(store, which, s, id, 0);
+		return true;
+	}
+	return false;
+}
+
+/* A step that no scan has foreseen: the first of one, or the second. */
+static void look_for_scan(struct store *store, enum store_part which, const struct stack_id *id)
+{
+	struct readahead *ra = &store->readahead[which];
+
+	if (turns_scan(store, which, id))
+		return;
+	for (unsigned i = 0; i < ra->n_firsts; i++) {
+		unsigned order = find_order(store, which, &ra->firsts[i], id);
+		struct scan *scan = oldest_scan(ra);
+
+		if (order == store->events.n_orders)
+			continue;
+		*scan = (struct scan){ .order = order, .window = FIRST_WINDOW };
+		go_on(store, which, scan, id, 0);
+		ra->firsts[i] = *id;
+		return;
+	}
+	if (ra->n_firsts < N_SCANS)
+		ra->n_firsts++;
+	memmove(ra->firsts + 1, ra->firsts, (ra->n_firsts - 1) * sizeof(ra->firsts[0]));
+	ra->firsts[0] = *id;
+}
+
+/* Or else what fails would be asked for twice: ahead, and when it is used. */
+void readahead_failed(struct store *store, enum store_part which)
+{
+	store->readahead[which].paused_until_ms = clock_now_ms(store->clock) + PAUSE_MS;
+}
+
+void readahead_step(struct store *store, const struct stack *stack, enum store_part which,
+		    bool asked)
+{
+	if (clock_now_ms(store->clock) < store->readahead[which].paused_until_ms)
+		return;
+	if (!is_foreseen(store, which, &stack->id) && asked && store->events.n_orders > 0)
+		look_for_scan(store, which, &stack->id);
+}
