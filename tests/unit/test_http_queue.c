@@ -47,6 +47,73 @@ static void test_priorities(void **state)
 	}
 }
 
+/* Who hurries goes behind those who have waited already. */
+static void test_hurry(void **state)
+{
+	struct outcome first = { 0 }, o[5] = { 0 };
+	static const enum http_class classes[] = { HTTP_CLASS_READAHEAD, HTTP_CLASS_READAHEAD,
+						   HTTP_CLASS_USER, HTTP_CLASS_SAVE,
+						   HTTP_CLASS_READAHEAD };
+	static const char *const targets[] = { "/r1", "/r2", "/u", "/s", "/r3" };
+	static const char *const order[] = { "/s", "/u", "/r2", "/r3", "/r1" };
+	struct http_call *calls[ARRAY_SIZE(o)];
+
+	w.fake->capacity = 1;
+	struct http_call *running = submit_get(&first);
+	turn();
+	for (size_t i = 0; i < ARRAY_SIZE(o); i++) {
+		struct http_spec spec = get_spec(targets[i]);
+
+		spec.class = classes[i];
+		calls[i] = submit(&spec, &o[i]);
+		if (i == 1)
+			turn();
+	}
+	http_hurry(w.http, running);
+	http_hurry(w.http, calls[1]); /* queued */
+	http_hurry(w.http, calls[3]);
+	http_hurry(w.http, calls[4]); /* not even that */
+	http_hurry(w.http, calls[4]);
+	for (size_t i = 0; i <= ARRAY_SIZE(o); i++) {
+		reply(i, 200);
+		turn();
+		if (i < ARRAY_SIZE(o))
+			assert_string_equal(try_no(i + 1)->request.target, order[i]);
+	}
+}
+
+static void test_hurry_before_the_next_try(void **state)
+{
+	struct outcome delayed = { 0 }, o[2] = { 0 };
+	struct http_spec spec = get_spec("/r");
+
+	w.fake->capacity = 1;
+	spec.class = HTTP_CLASS_READAHEAD;
+	struct http_call *call = submit(&spec, &delayed);
+	turn();
+	reply_after(0, 503, 1000);
+	submit_get(&o[0]);
+	turn();
+	submit_get(&o[1]);
+	http_hurry(w.http, call);
+	advance(2000);
+	reply(1, 200);
+	turn();
+	assert_string_equal(try_no(2)->request.target, "/r"); /* it is older than the other */
+}
+
+static void test_hurry_of_what_ends(void **state)
+{
+	struct outcome o = { 0 };
+	struct http_call *call = submit_get(&o);
+
+	turn();
+	http_cancel(w.http, call);
+	http_hurry(w.http, call);
+	turn();
+	assert_ended(&o, -ECANCELED, 0);
+}
+
 static unsigned start_many(enum http_class class, unsigned n, struct outcome *o)
 {
 	size_t before = started();
@@ -502,6 +569,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(test_priorities),
+		TEST(test_hurry),
+		TEST(test_hurry_before_the_next_try),
+		TEST(test_hurry_of_what_ends),
 		TEST(test_window),
 		TEST(test_window_follows_capacity),
 		TEST(test_retry_goes_first),

@@ -223,6 +223,70 @@ static void test_listing_goes_on_while_stacks_come_and_go(void **state)
 	assert_null(tree_after(tree, next->cookie));
 }
 
+/* The names from the first of them on, with a space behind each. */
+static const char *names_in(enum tree_order order, struct dir *first)
+{
+	static char out[256];
+	struct dir *next[16];
+	size_t n = tree_upcoming(tree, first, order, next, 16);
+
+	snprintf(out, sizeof(out), "%s ", first->name);
+	for (size_t i = 0; i < n; i++) {
+		strcat(out, next[i]->name);
+		strcat(out, " ");
+	}
+	return out;
+}
+
+static void test_orders(void **state)
+{
+	fake_account_answer(&a, 0, 200,
+			    fake_list(5, fake_record(1, "b", ""), fake_record(2, "A-x", ""),
+				      fake_record(3, "a", ""), fake_record(4, "a-b", ""),
+				      fake_record(5, "B", "")));
+	assert_string_equal(names_in(TREE_LISTED, dir_of(1)), "b A-x a a-b B ");
+	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(2)), "A-x B a a-b b ");
+	assert_string_equal(names_in(TREE_BY_PATH, dir_of(2)), "A-x B a-b a b ");
+	assert_string_equal(names_in(TREE_COLLATED, dir_of(3)), "a a-b A-x B b ");
+	struct dir *next[16];
+	assert_int_equal(tree_upcoming(tree, dir_of(2), TREE_BY_BYTES, next, 2), 2);
+	assert_ptr_equal(next[1], dir_of(3));
+	assert_int_equal(tree_upcoming(tree, dir_of(1), TREE_BY_BYTES, next, 2), 0);
+}
+
+/* They follow what comes, goes and is renamed after somebody has asked for them. */
+static void test_orders_stay_in_step(void **state)
+{
+	fake_account_answer(&a, 0, 200,
+			    fake_list(3, fake_record(1, "c", ""), fake_record(2, "e", ""),
+				      fake_record(3, "g", "")));
+	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(1)), "c e g ");
+	relist(fake_list(3, fake_record(1, "c", ""), fake_record(2, "z", ""),
+			 fake_record(4, "d", "")));
+	answer_404_to_the_rest();
+	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(1)), "c d z ");
+	assert_string_equal(names_in(TREE_LISTED, dir_of(1)), "c z d ");
+
+	struct dir *draft;
+	assert_int_equal(tree_add_draft(tree, "cc", &draft), 0);
+	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(1)), "c cc d z ");
+	assert_int_equal(tree_rename_draft(tree, draft, "x"), 0);
+	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(1)), "c d x z ");
+	tree_remove_draft(tree, draft);
+	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(1)), "c d z ");
+	/* More than there is room for. */
+	for (unsigned i = 0; i < 200; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "n%03u", 199 - i);
+		assert_int_equal(tree_add_draft(tree, name, &draft), 0);
+	}
+	struct dir *next[300];
+	assert_int_equal(tree_upcoming(tree, dir_of(1), TREE_BY_BYTES, next, 300), 202);
+	assert_string_equal(next[1]->name, "n000");
+	assert_string_equal(next[200]->name, "n199");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -235,6 +299,8 @@ int main(void)
 		TEST(test_detached_node_lives_while_it_is_used),
 		TEST(test_inode_numbers),
 		TEST(test_listing_goes_on_while_stacks_come_and_go),
+		TEST(test_orders),
+		TEST(test_orders_stay_in_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
