@@ -195,10 +195,18 @@ class Mount:
         return [str(part) for part in command]
 
     def start(self):
+        self.launch()
+        return self.register()
+
+    def launch(self):
+        """What a user does: it is mounted when this returns."""
         if self.background:
             self._start_in_background()
         else:
             self._start_in_foreground()
+
+    def register(self):
+        """Learn what stop() and the watchdog need."""
         mounted = mounted_at(self.path)
         assert mounted and mounted[1] == "fuse.stacksfs", mounted
         self.device = mounted[0]

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""What is measured, and what it is measured against: an emulated account behind a wire, mounts of
+it, and libfuse's passthrough_ll over a copy of what such a mount shows.
+
+Everything is below one folder, a tmpfs of a mount namespace of our own, and ends with World.close().
+"""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests" / "lib"))
+
+import mount as mount_lib  # noqa: E402
+from account import Account  # noqa: E402
+from emulator import TlsFront  # noqa: E402
+
+BUILD = TOP / "build-bench"
+TTL_S = 3600  # nothing is renewed while it is measured
+MOUNT_OPTIONS = dict(ttl=TTL_S, rate=0, max_rotate=0)
+PASSTHROUGH_OPTIONS = f"cache=always,timeout={TTL_S}"
+
+
+def run(command, cwd=None, env=None):
+    """Run a program, or a bash line, that must succeed and say nothing; what it prints is dropped.
+
+    Seconds from its start to its end."""
+    if isinstance(command, str):
+        command = ["bash", "-c", command]
+    began = time.perf_counter()
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE)
+    took = time.perf_counter() - began
+    if done.returncode or done.stderr:
+        raise RuntimeError(f"{command}: exit {done.returncode}: {done.stderr.decode()[:2000]}")
+    return took
+
+
+def first_line(process, timeout_s=30):
+    """What a server prints when it is ready."""
+    if not select.select([process.stdout], [], [], timeout_s)[0]:
+        raise RuntimeError(f"{process.args[0]} did not start")
+    return process.stdout.readline().decode()
+
+
+def end(process):
+    process.terminate()
+    process.wait(20)
+    if process.stdout:
+        process.stdout.close()
+
+
+class Wire:
+    """How a client reaches a server: url and, behind TLS, cacert.
+
+    http1: nothing but HTTP/1.1 to the server itself; else nghttpx stands before it, with TLS and
+    HTTP/2.  The delay is between the client and the first of them.
+    """
+
+    def __init__(self, server, folder, rtt_ms, http1=False):
+        self.close = contextlib.ExitStack()
+        self.cacert, port, scheme = None, server.port, "http"
+        if not http1:
+            front = self.close.enter_context(TlsFront(server, folder, args=["--no-ocsp"]))
+            self.cacert, port, scheme = front.cacert, front.port, "https"
+        if rtt_ms:
+            port = self._delay(port, rtt_ms)
+        self.http1 = http1
+        self.url = f"{scheme}://127.0.0.1:{port}"
+
+    def _delay(self, port, rtt_ms):
+        proxy = subprocess.Popen([BUILD / "tests" / "delay-proxy", str(port), str(rtt_ms)],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.close.callback(end, proxy)
+        return int(first_line(proxy))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close.close()
+
+
+class Passthrough:
+    """libfuse's example, mounted over a folder."""
+
+    unit = None
+
+    def __init__(self, source, mountpoint):
+        self.source, self.path = source, pathlib.Path(mountpoint)
+        self.path.mkdir(exist_ok=True)
+        self.process = None
+
+    @classmethod
+    def build(cls, folder):
+        """Compile it from libfuse's own examples."""
+        cls.unit = folder / "passthrough_ll"
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3"], check=True,
+                               capture_output=True, text=True).stdout.split()
+        subprocess.run(["cc", "-O2", "-o", cls.unit, passthrough_source(folder), *flags],
+                       check=True)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.unit, "-f", "-o", f"source={self.source},{PASSTHROUGH_OPTIONS}", self.path],
+            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        mount_lib.eventually(lambda: mount_lib.mounted_at(self.path), every=0.001)
+        return self
+
+    def stop(self):
+        if self.process:
+            run(["umount", self.path])
+            self.process.wait(20)
+            self.process = None
+
+    def abandon(self):
+        """By force, after a failure."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            with contextlib.suppress(RuntimeError):
+                run(["umount", "-l", self.path])
+
+
+def passthrough_source(folder):
+    """Where libfuse's example is.  A small system may have installed the package without its
+    documents; then the package itself is asked for."""
+    name = "usr/share/doc/libfuse3-dev/examples/passthrough_ll.c"
+    installed = pathlib.Path("/", name)
+    if not installed.exists():
+        unpacked = folder / "libfuse3-dev"
+        unpacked.mkdir(exist_ok=True)
+        subprocess.run("apt-get -qq download libfuse3-dev && dpkg-deb -x libfuse3-dev_*.deb .",
+                       shell=True, check=True, cwd=unpacked)
+        installed = unpacked / name
+    return installed
+
+
+class World:
+    """An account of so many stacks, reached over a wire."""
+
+    def __init__(self, folder, stacks, rtt_ms, http1=False):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir()
+        self.rtt_ms, self.stacks = rtt_ms, stacks
+        self.stack = contextlib.ExitStack()
+        self.mounts = 0
+        try:
+            self.api = Account(BUILD / "stacks-emulator", stacks=stacks, page_size=100,
+                               log_dir=self.folder)
+            self.stack.callback(self.api.stop)
+            self.wire = self.stack.enter_context(Wire(self.api, self.folder / "tls", rtt_ms, http1))
+        except BaseException:
+            self.stack.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    # ---- mounts ----
+
+    def new_mount(self, **options):
+        """One that is yet to be started, in the background as a user does."""
+        self.mounts += 1
+        return mount_lib.Mount(BUILD / "stacksfs", self.folder, self.wire.url, self.api.token,
+                               dict(MOUNT_OPTIONS, cacert=self.wire.cacert, **options),
+                               background=True, name=f"mnt{self.mounts}")
+
+    @contextlib.contextmanager
+    def launched(self, mnt):
+        """A mount that is already there: ended, and its process waited for."""
+        try:
+            mnt.register()
+            yield mnt
+        finally:
+            problems = mnt.stop()
+            shutil.rmtree(mnt.path, ignore_errors=True)
+        if problems:
+            raise RuntimeError("; ".join(problems))
+
+    @contextlib.contextmanager
+    def mounted(self, **options):
+        """A mount that has the whole list, and of which the kernel has nothing."""
+        mnt = self.new_mount(**options)
+        mnt.launch()
+        with self.launched(mnt):
+            os.path.lexists(mnt / "no-such-stack")  # a name is looked for when the list is whole
+            yield mnt
+
+    @contextlib.contextmanager
+    def passthrough(self):
+        self.mounts += 1
+        mnt = Passthrough(self.tree(), self.folder / f"mnt{self.mounts}")
+        try:
+            yield mnt.start()
+            mnt.stop()
+        finally:
+            mnt.abandon()
+
+    def tree(self):
+        """A copy of what a mount shows."""
+        path = self.folder / "tree"
+        if not path.exists():
+            with self.mounted() as mnt:
+                run(["cp", "-a", f"{mnt.path}/.", path])
+        return path
+
+    # ---- the account, as curl asks it ----
+
+    def pages(self):
+        """The paths of the list's pages."""
+        return [path for path, _ in self.api.pages()]
+
+    def urls_of_parts(self):
+        """Those of all tokens and dependencies."""
+        return [f"/v1/stacks/{record.id}/{file}" for record in self.api.records()
+                for file in record.files if file != "config.json"]
+
+    def servers(self):
+        """{directory name: _id} of the stacks that have a token."""
+        return {name: record.id for name, record in self.api.directories().items()
+                if record.type == "server"}
+
+    def curl(self, name, paths, *options):
+        """A command of one curl process that asks for all of them."""
+        config = self.folder / f"{name}.curl"
+        lines = [f'header = "Authorization: Bearer {self.api.token}"', *options]
+        for path in paths:
+            lines += [f'url = "{self.wire.url}{path}"', "output = /dev/null"]
+        config.write_text("\n".join(lines) + "\n")
+        return self.curl_command(config)
+
+    def curl_command(self, config):
+        command = ["curl", "-q", "--no-progress-meter", "--fail", "--globoff",
+                   "--noproxy", "*", "-K", config]
+        if self.wire.cacert:
+            command += ["--http2", "--cacert", self.wire.cacert]
+        return command
+
+
+def peak_kb(pid):
+    """The most memory that a process had, in kB."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", text).group(1))
+
+
+def dump(path, value):
+    pathlib.Path(path).write_text(json.dumps(value, indent=1) + "\n")
