@@ -6,11 +6,16 @@ and giving the seconds that it took.  They are called in turns.
 """
 import contextlib
 import dataclasses
+import json
+import math
+import os
+import re
 import shutil
 import time
 import typing
 
-from world import run
+from mount import output_of
+from world import peak_kb, run
 
 CAT = "cat */config.json >/dev/null"
 
@@ -21,7 +26,7 @@ class Work:
     title: str
     floor: str
     goal: float
-    kind: str  # wire: over each round trip; warm: the wire does not matter
+    kind: str  # wire: over each round trip; warm: the wire does not matter; far: only over a long one
     pair: typing.Callable
 
 
@@ -119,3 +124,87 @@ warm_work("ls", "`ls -lR` again", 0.25, in_folder("ls -lR >/dev/null"))
 warm_work("grep", "`grep -r` again", 0.25, in_folder("grep -r hostURI . | cat >/dev/null"))
 warm_work("rsync-again", "`rsync -a` again", 0.6,
           lambda path, own: ["rsync", "-a", f"{path}/", own])
+
+
+# ---- changes ----
+
+def save_file(path, text):
+    """As an editor does; seconds, without those that a program takes to start."""
+    began = time.perf_counter()
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, text)
+    os.close(fd)
+    return time.perf_counter() - began
+
+
+@work("one save", "GET and PUT by curl, on a connection that is there", 1.1, "far")
+def save(world):
+    # Two stacks: a save would refuse to overwrite what curl has made of the same one.
+    (mine, _), (other, other_id), *_ = sorted(world.servers().items())
+    body = world.folder / "body.json"
+    path = f"/v1/stacks/{other_id}"
+    told = 'write-out = "%{time_total} "'
+    put = ['request = "PUT"', 'header = "Content-Type: application/json"',
+           f'data-binary = "@{body}"']
+    command = world.curl("save", [path], told, following=[[path, told], [path, told, *put]])
+    saves = 0
+
+    def edited(text):
+        nonlocal saves
+        saves += 1
+        return re.sub(r'"hostURI": "[^"]*"', f'"hostURI": "https://host-{saves}.example.com"', text)
+
+    with world.mounted() as mnt:
+        config = mnt / mine / "config.json"
+
+        def ours():
+            return save_file(config, edited(config.read_text()).encode())
+
+        def floor():
+            record = json.loads(edited((mnt / other / "config.json").read_text()))
+            del record["_id"], record["createdAt"], record["lastModified"]
+            del record["server"]["systemToken"]
+            body.write_text(json.dumps(record))
+            first, *counted = map(float, output_of(command).split())
+            assert first and len(counted) == 2
+            return sum(counted)
+
+        ours()
+        yield ours, floor
+
+
+@work("`rm */systemToken`, 8 at a time", "`curl -Z --parallel-max 8` of the DELETEs", 1.5, "wire")
+def rotate(world):
+    servers = world.servers()
+    command = world.curl("rotate", [f"/v1/stacks/{id}/systemToken" for id in servers.values()],
+                         "parallel", "parallel-max = 8", 'request = "DELETE"')
+    tokens = world.folder / "tokens"
+    tokens.write_bytes(b"".join(f"{name}/systemToken\0".encode() for name in servers))
+    at_once = math.ceil(len(servers) / 8)
+
+    def ours():
+        with world.mounted() as mnt:
+            run("ls */systemToken >/dev/null", cwd=mnt.path)
+            return run(["xargs", "-0", "-a", tokens, "-P", "8", "-n", str(at_once), "rm"],
+                       cwd=mnt.path)
+
+    yield ours, lambda: run(command)
+
+
+# ---- size ----
+
+SIZES = [1000, 10_000, 100_000]
+
+
+def by_size(world):
+    """What gives (seconds, peak of memory in MB) of a mount and an ls."""
+    def measured():
+        mnt = world.new_mount()
+        began = time.perf_counter()
+        mnt.launch()
+        run(["ls", mnt.path])
+        took = time.perf_counter() - began
+        with world.launched(mnt):
+            return took, peak_kb(mnt.pid) / 1000
+
+    return measured

@@ -5,7 +5,6 @@ it, and libfuse's passthrough_ll over a copy of what such a mount shows.
 Everything is below one folder, a tmpfs of a mount namespace of our own, and ends with World.close().
 """
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -233,28 +232,27 @@ class World:
         return {name: record.id for name, record in self.api.directories().items()
                 if record.type == "server"}
 
-    def curl(self, name, paths, *options):
-        """A command of one curl process that asks for all of them."""
+    def curl(self, name, paths, *options, following=()):
+        """A command of one curl process that asks for all of the paths, with options of its
+        configuration file; then, on the same connection, for what follows: [[path, option, …], …].
+        """
         config = self.folder / f"{name}.curl"
-        lines = [f'header = "Authorization: Bearer {self.api.token}"', *options]
+        parts = [self._curl_part(paths, options)]
+        parts += [self._curl_part([path], more) for path, *more in following]
+        config.write_text("next\n".join(parts))
+        return ["curl", "-q", "--no-progress-meter", "-K", config]
+
+    def _curl_part(self, paths, options):
+        lines = [f'header = "Authorization: Bearer {self.api.token}"', "globoff", "fail",
+                 'noproxy = "*"', *options]
+        if self.wire.cacert:
+            lines += ["http2", f'cacert = "{self.wire.cacert}"']
         for path in paths:
             lines += [f'url = "{self.wire.url}{path}"', "output = /dev/null"]
-        config.write_text("\n".join(lines) + "\n")
-        return self.curl_command(config)
-
-    def curl_command(self, config):
-        command = ["curl", "-q", "--no-progress-meter", "--fail", "--globoff",
-                   "--noproxy", "*", "-K", config]
-        if self.wire.cacert:
-            command += ["--http2", "--cacert", self.wire.cacert]
-        return command
+        return "\n".join(lines) + "\n"
 
 
 def peak_kb(pid):
     """The most memory that a process had, in kB."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(re.search(r"VmHWM:\s+(\d+) kB", text).group(1))
-
-
-def dump(path, value):
-    pathlib.Path(path).write_text(json.dumps(value, indent=1) + "\n")

@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel keeps: a warm tree is read without this process.
-
-Each request of the kernel is one read(2) of /dev/fuse, and in a mount that has nothing to ask the
-API nothing else is read: so /proc/PID/io tells how many there were.
-"""
+"""What the kernel keeps: a warm tree is read without this process."""
 import os
-import pathlib
-import re
 
 import pytest
-from mount import eventually, output_of
+from mount import output_of
+from opcodes import settled_reads
 
 STACKS = 40
 
@@ -19,28 +14,12 @@ def api(account):
     return account(stacks=STACKS)
 
 
-def settled_reads(mnt):
-    """How many reads there were, once the last release has come too: nobody waits for those."""
-    def reads():
-        text = pathlib.Path(f"/proc/{mnt.pid}/io").read_text(encoding="ascii")
-        return int(re.search(r"syscr: (\d+)", text).group(1))
-
-    seen = [reads()]
-
-    def unchanged():
-        seen.append(reads())
-        return len(seen) > 5 and len(set(seen[-5:])) == 1
-
-    eventually(unchanged)
-    return seen[-1]
-
-
 def cost(mnt, action):
     """Requests of the kernel for an action, when it is done for the third time."""
     action(), action()
-    before = settled_reads(mnt)
+    before = settled_reads(mnt.pid)
     action()
-    return settled_reads(mnt) - before
+    return settled_reads(mnt.pid) - before
 
 
 def few(count):
@@ -82,10 +61,10 @@ def test_a_listing_costs_an_open_and_a_release(api, mount):
 def test_a_listing_brings_names_and_attributes_along(api, mount):
     """A first ls -l asks for whole listings, and not for each entry by itself."""
     mnt = mount(api)
-    before = settled_reads(mnt)
+    before = settled_reads(mnt.pid)
     for entry in os.scandir(mnt.path):
         entry.stat()
-    assert settled_reads(mnt) - before in range(STACKS // 2)
+    assert settled_reads(mnt.pid) - before in range(STACKS // 2)
     api.expect(list=1)
 
 
@@ -94,7 +73,7 @@ def test_a_token_leaves_the_page_cache(api, mount):
     mnt = mount(api)
     name = next(n for n, record in api.directories().items() if record.type == "server")
     output_of(["cat", mnt / name / "systemToken"])
-    before = settled_reads(mnt)
+    before = settled_reads(mnt.pid)
     output_of(["cat", mnt / name / "systemToken"])
-    assert settled_reads(mnt) - before in range(3, 7), "open, read, release"
+    assert settled_reads(mnt.pid) - before in range(3, 7), "open, read, release"
     api.expect(list=1, token=1)
