@@ -6,9 +6,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
+
+#define BREATH_US  50 /* in which who was waiting gets in */
+#define MAX_BREATHS 20
 
 struct monitor {
 	pthread_mutex_t lock;
+	_Atomic unsigned waiting;  /* threads in monitor_enter */
 	_Atomic(pthread_t) owner;  /* meaningful only to the owner itself */
 	struct deferred *head;     /* guarded by lock */
 	struct deferred **tail;    /* guarded by lock */
@@ -44,7 +49,11 @@ bool monitor_inside(const struct monitor *m)
 void monitor_enter(struct monitor *m)
 {
 	assert(!monitor_inside(m));
-	pthread_mutex_lock(&m->lock);
+	if (pthread_mutex_trylock(&m->lock) != 0) {
+		m->waiting++;
+		pthread_mutex_lock(&m->lock);
+		m->waiting--;
+	}
 	atomic_store_explicit(&m->owner, pthread_self(), memory_order_relaxed);
 }
 
@@ -64,6 +73,20 @@ void monitor_leave(struct monitor *m)
 		work->run(work);
 		work = next;
 	}
+}
+
+/* A mutex is not fair: who gives it back and takes it again at once is faster than
+ * who has to wake up first. */
+void monitor_breathe(struct monitor *m)
+{
+	const struct timespec breath = { .tv_nsec = BREATH_US * 1000 };
+
+	if (m->waiting == 0)
+		return;
+	monitor_leave(m);
+	for (unsigned i = 0; m->waiting > 0 && i < MAX_BREATHS; i++)
+		nanosleep(&breath, NULL);
+	monitor_enter(m);
 }
 
 void monitor_defer(struct monitor *m, struct deferred *work)

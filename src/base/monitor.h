@@ -29,6 +29,10 @@ DEFINE_CLEANUP(struct monitor, monitor_free)
 void monitor_enter(struct monitor *monitor);
 void monitor_leave(struct monitor *monitor);
 
+/* Caller is inside, and long at work: if others wait, let them in for a moment.  What
+ * they leave may differ from what was there. */
+void monitor_breathe(struct monitor *monitor);
+
 /* Caller is inside.  work runs in the thread that leaves. */
 void monitor_defer(struct monitor *monitor, struct deferred *work);
 

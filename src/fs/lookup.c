@@ -194,14 +194,15 @@ static int lookup_by_id(struct fs *fs, struct fs_op *op)
 	if (r != STORE_READY)
 		return r;
 	struct stack *stack = store_find(fs->store, &id);
-	if (!stack) {
+	struct dir *dir = stack ? tree_dir(stack) : NULL;
+	if (!dir) {
 		r = store_need_list(fs->store, &op->wait);
 		return r != STORE_READY ? r : absent(op, store_list_valid_ms(fs->store));
 	}
 	r = store_need_record(fs->store, stack, &op->wait);
 	if (r != STORE_READY)
 		return r;
-	return present(fs, op, tree_slot(fs->tree, tree_dir(stack), NODE_ID_LINK),
+	return present(fs, op, tree_slot(fs->tree, dir, NODE_ID_LINK),
 		       store_record_valid_ms(fs->store, stack));
 }
 

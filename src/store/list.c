@@ -6,7 +6,9 @@
  * lacks is gone only when its own GET says 404.  When one of them is alive, the
  * chain is run once more, and then the list is an error.  When they are too many
  * to be asked about, it is run once more as well: who slips through one chain
- * while many are being deleted does not slip through the next. */
+ * while many are being deleted does not slip through the next.
+ *
+ * A large list is gone through piece by piece, and readers come in between. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +18,8 @@
 #include "store/private.h"
 
 /* A chain that lacks stacks, while some of those are asked. */
+#define PIECE 256 /* records, before others are let in */
+
 struct verify {
 	struct store *store;
 	struct api_list *list;
@@ -91,6 +95,9 @@ static int take_page(struct store *store, struct api_list *list, size_t page,
 			return r;
 		if (new)
 			added[(*n_added)++] = new;
+		/* Nobody is to meet a stack that was not announced yet. */
+		if (i % PIECE == PIECE - 1 && *n_added == 0)
+			monitor_breathe(store->monitor);
 	}
 	return 0;
 }
@@ -126,9 +133,10 @@ static int take_records(struct store *store, struct api_list *list)
 	return r;
 }
 
-static void list_taken(struct store *store, struct api_list *list)
+static void list_taken(struct store *store, struct api_list *list, bool lacks_some)
 {
-	remove_missing(store);
+	if (lacks_some)
+		remove_missing(store);
 	records_drop_graves(store, store->list_flight.asked);
 	int r = take_records(store, list);
 	if (r < 0) {
@@ -171,7 +179,7 @@ static void verify_end(struct verify *v)
 	if (v->failed) {
 		list_failed(store, &v->error);
 	} else if (!v->alive) {
-		list_taken(store, list);
+		list_taken(store, list, true);
 	} else if (!store->list_again) {
 		list_repeat(store);
 	} else {
@@ -214,20 +222,36 @@ static void verify_done(void *arg, const struct api_error *error, struct record 
 	monitor_leave(store->monitor);
 }
 
-/* Marks what the list has; the number of stacks that it lacks, a few of them in
- * out: first those that the chain before this one had. */
-static size_t find_missing(struct store *store, struct api_list *list,
+/* Mark what the list has; how many of our stacks that is. */
+static size_t mark_seen(struct store *store, const struct api_list *list)
+{
+	size_t n = 0;
+
+	store->list_no++;
+	for (size_t i = 0; i < list->n_records; i++) {
+		struct stack *stack = store_find(store, &list->records[i]->id);
+
+		if (stack)
+			entry_of(stack)->seen_in = store->list_no;
+		n += stack != NULL;
+		if (i % PIECE == PIECE - 1)
+			monitor_breathe(store->monitor);
+	}
+	return n;
+}
+
+/* The number of stacks that the list lacks, a few of them in out: first those that
+ * the chain before this one had. */
+static size_t find_missing(struct store *store, const struct api_list *list,
 			   struct stack *out[MAX_VERIFY])
 {
-	unsigned before = store->list_no++;
+	unsigned before = store->list_no;
+	uint64_t tick = store->tick;
 	struct entry *e, *next;
 	size_t n = 0;
 
-	for (size_t i = 0; i < list->n_records; i++) {
-		struct stack *stack = store_find(store, &list->records[i]->id);
-		if (stack)
-			entry_of(stack)->seen_in = store->list_no;
-	}
+	if (mark_seen(store, list) == store->n_stacks && tick == store->tick)
+		return 0;
 	for (int pass = 0; pass < 2; pass++) {
 		HASH_ITER(hh, store->by_id, e, next) {
 			if (!is_missing(store, e) || (e->seen_in == before) != (pass == 0))
@@ -286,7 +310,7 @@ static void list_done(void *arg, const struct api_error *error, struct api_list 
 		else if (n > 0)
 			verify_begin(store, list, missing, n);
 		else
-			list_taken(store, list);
+			list_taken(store, list, false);
 	}
 	monitor_leave(store->monitor);
 }

@@ -125,7 +125,7 @@ static void test_connections_are_bounded(void **state)
 		assert_int_equal(replies[i].status, 200);
 		reply_free(&replies[i]);
 	}
-	assert_in_range(raw_server_connections(server), 1, 8);
+	assert_in_range(raw_server_connections(server), 1, 64);
 	http_free(http);
 	raw_server_free(server);
 }

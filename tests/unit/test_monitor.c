@@ -70,6 +70,42 @@ static void test_deferred(void **state)
 	monitor_free(NULL);
 }
 
+struct guest {
+	struct monitor *monitor;
+	_Atomic bool was_in;
+};
+
+static void *visit(void *arg)
+{
+	struct guest *g = arg;
+
+	monitor_enter(g->monitor);
+	g->was_in = true;
+	monitor_leave(g->monitor);
+	return NULL;
+}
+
+/* Who waits gets in although the monitor is taken again at once. */
+static void test_breathe(void **state)
+{
+	CLEANUP(monitor_freep) struct monitor *m = NULL;
+	struct guest guest = { 0 };
+	pthread_t thread;
+
+	assert_int_equal(monitor_new(&m), 0);
+	guest.monitor = m;
+	monitor_enter(m);
+	monitor_breathe(m); /* nobody waits */
+	assert_true(monitor_inside(m));
+	assert_int_equal(pthread_create(&thread, NULL, visit, &guest), 0);
+	while (!guest.was_in) {
+		assert_true(monitor_inside(m));
+		monitor_breathe(m);
+	}
+	monitor_leave(m);
+	pthread_join(thread, NULL);
+}
+
 struct shared {
 	struct monitor *monitor;
 	unsigned count; /* guarded by monitor */
@@ -113,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deferred),
+		cmocka_unit_test(test_breathe),
 		cmocka_unit_test(test_threads),
 	};
 
