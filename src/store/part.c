@@ -165,7 +165,7 @@ static int part_begin(struct store *store, struct part *part, enum http_class cl
 	return 0;
 }
 
-void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which)
+void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which, bool mark)
 {
 	struct part *part = stack ? part_make(stack, which) : NULL;
 
@@ -173,6 +173,7 @@ void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part 
 	    store_quiet(store, part->flight.quiet))
 		return;
 	part->ahead = part_begin(store, part, HTTP_CLASS_READAHEAD, false) == 0;
+	part->marked = part->ahead && mark;
 }
 
 /* It is used: what goes on of readahead goes on from here. */
@@ -183,7 +184,7 @@ static void use_part(struct store *store, struct part *part, enum age age)
 	readahead_step(store, part->stack, part->which, age == AGE_OLD && !running);
 	if (part->ahead && running)
 		api_hurry(store->api, part->call);
-	part->ahead = false;
+	part->ahead = part->marked = false;
 }
 
 int store_need_part(struct store *store, struct stack *stack, enum store_part which,
@@ -244,7 +245,7 @@ bool store_part_known(const struct store *store, const struct stack *stack, enum
 {
 	const struct part *part = part_of(stack, which);
 
-	return part && !part->ahead && part_age(store, part) == AGE_FRESH;
+	return part && !part->marked && part_age(store, part) == AGE_FRESH;
 }
 
 bool store_part_absent(const struct stack *stack, enum store_part which)

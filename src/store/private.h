@@ -53,6 +53,7 @@ struct part {
 	struct flight flight;
 	struct http_call *call; /* behind the flight while that runs */
 	bool ahead;             /* asked for ahead, and not used yet */
+	bool marked;            /* ... and kept out of listings, so that its use is seen */
 };
 
 /* What store keeps of a stack beside what it shows of it. */
@@ -183,7 +184,7 @@ void records_remove(struct store *store, struct stack *stack);
 void records_drop_graves(struct store *store, uint64_t tick);
 
 /* part.c: ask for it unless it is there, or is asked for already */
-void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which);
+void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which, bool mark);
 
 /* readahead.c: somebody uses the part.  asked: which nobody has asked for yet. */
 void readahead_step(struct store *store, const struct stack *stack, enum store_part which,

@@ -38,17 +38,21 @@ static size_t find_next(struct store *store, enum store_part which, const struct
 	return found;
 }
 
-/* Fill the window, not for one stack alone: requests that go out together cost less. */
+/* Fill the window, by an eighth at least.  Of each eighth one is marked: a listing gives
+ * the others with their attributes, so that the kernel need not ask for them, and it is
+ * by the marked ones that the scan is seen to go on. */
 static void fill(struct store *store, enum store_part which, struct scan *scan)
 {
 	const struct stack_id *tail = scan->n > 0 ? &scan->ahead[scan->n - 1] : &scan->last;
 	unsigned room = scan->window - scan->n;
+	unsigned step = scan->window < 8 ? 1 : scan->window / 8;
 
-	if (room == 0 || room < scan->window / 8)
+	if (room < step)
 		return;
 	size_t got = find_next(store, which, tail, scan->order, scan->ahead + scan->n, room);
 	for (size_t i = 0; i < got; i++)
-		part_fetch_ahead(store, store_find(store, &scan->ahead[scan->n + i]), which);
+		part_fetch_ahead(store, store_find(store, &scan->ahead[scan->n + i]), which,
+				 i % step == 0);
 	scan->n += (unsigned)got;
 }
 

@@ -109,8 +109,8 @@ NODISCARD int store_need_part(struct store *store, struct stack *stack, enum sto
 NODISCARD int store_refresh(struct store *store, struct store_wait *w);
 void store_unwait(struct store *store, struct store_wait *w);
 
-/* Whether the part is there in a state that may be shown without asking.  Not of one
- * that was read ahead and nobody has used: its use is to be seen here. */
+/* Whether the part is there in a state that may be shown without asking.  Not of some
+ * that were read ahead and nobody has used: by their use is seen how a scan goes on. */
 bool store_part_known(const struct store *store, const struct stack *stack, enum store_part part);
 /* Whether the API has said 404 the last time that it was asked. */
 bool store_part_absent(const struct stack *stack, enum store_part part);

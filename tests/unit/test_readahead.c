@@ -272,16 +272,49 @@ static void test_tokens(void **state)
 	assert_int_equal(asked(n - 1), 10);
 }
 
-/* What nobody has used is not shown unasked, so that its use is seen. */
-static void test_unused_is_not_shown(void **state)
+static bool is_shown(unsigned id)
+{
+	return store_part_known(a.store, stack_of(id), STORE_DEPENDENCIES);
+}
+
+/* Of what nobody has used some is not shown unasked, so that the scan is seen to go on. */
+static void test_some_are_marked(void **state)
 {
 	miss(1);
 	miss(2);
 	answer_all(0);
-	assert_true(store_part_known(a.store, stack_of(2), STORE_DEPENDENCIES));
-	assert_false(store_part_known(a.store, stack_of(3), STORE_DEPENDENCIES));
+	assert_true(is_shown(2));
+	assert_false(is_shown(3));
 	hit(3);
-	assert_true(store_part_known(a.store, stack_of(3), STORE_DEPENDENCIES));
+	assert_true(is_shown(3));
+	for (unsigned id = 4; id < 40; id++) {
+		for (unsigned turns = 0; turns < 3; turns++)
+			answer_all(0);
+		hit(id);
+	}
+	unsigned marked = 0;
+	for (unsigned id = 40; id < 40 + 56; id++)
+		marked += !is_shown(id);
+	assert_in_range(marked, 7, 8);
+}
+
+/* A program that looks at no part which a listing has shown it. */
+static void test_the_marked_alone_lead_on(void **state)
+{
+	unsigned used = 0;
+
+	miss(1);
+	miss(2);
+	for (unsigned id = 3; id <= N_STACKS; id++) {
+		for (unsigned turns = 0; turns < 3; turns++)
+			answer_all(0);
+		if (is_shown(id))
+			continue;
+		hit(id);
+		used++;
+	}
+	assert_int_equal(fake_account_tries(&a), 1 + N_STACKS);
+	assert_in_range(used, 1, 50);
 }
 
 /* Who waits for what is queued behind others goes before them. */
@@ -347,7 +380,8 @@ int main(void)
 		TEST(test_steps_may_skip),
 		TEST(test_many_scans_at_once),
 		cmocka_unit_test_setup_teardown(test_tokens, setup_with_lambdas, teardown),
-		TEST(test_unused_is_not_shown),
+		TEST(test_some_are_marked),
+		TEST(test_the_marked_alone_lead_on),
 		TEST(test_who_waits_goes_first),
 		TEST(test_a_failure_ends_it_for_a_while),
 		TEST(test_a_refused_token_ends_it),
