@@ -23,7 +23,7 @@ void emulator_init(struct emulator *e, const struct config *config, uint64_t see
 	*e = (struct emulator){
 		.config = *config,
 		.account = account_new(seed),
-		.faults = faults_new(),
+		.faults = faults_new(seed),
 		.cursor_key = random_next(&r),
 	};
 	e->log = reqlog_new(on_log, e);

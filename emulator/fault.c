@@ -8,12 +8,14 @@
 #include "encode.h"
 #include "fault.h"
 #include "json.h"
+#include "random.h"
 
 enum { FAULTS_MAX = 1000 };
 
 struct faults {
 	struct fault *list[FAULTS_MAX];
 	unsigned n, made;
+	struct random chance;
 };
 
 static const char *const kinds[] = {
@@ -22,9 +24,12 @@ static const char *const kinds[] = {
 	[FAULT_GARBAGE] = "garbage", [FAULT_DROP] = "drop",   [FAULT_DRIP] = "drip",
 };
 
-struct faults *faults_new(void)
+struct faults *faults_new(uint64_t seed)
 {
-	return mem_zalloc(sizeof(struct faults));
+	struct faults *f = mem_zalloc(sizeof(*f));
+
+	f->chance = random_of(seed);
+	return f;
 }
 
 void fault_unref(struct fault *fault)
@@ -91,6 +96,7 @@ static int parse_numbers(struct fault *fault, struct span spec)
 	} rows[] = {
 		{ "times", &fault->times },
 		{ "skip", &fault->skip },
+		{ "one_in", &fault->one_in },
 		{ "delay_ms", &fault->delay_ms },
 		{ "drip_ms", &fault->drip_ms },
 		{ "at_byte", &at_byte },
@@ -269,6 +275,8 @@ struct fault *faults_take(struct faults *f, const struct request *rq)
 			fault->skip--;
 			continue;
 		}
+		if (fault->one_in && random_below(&f->chance, fault->one_in))
+			continue;
 		if (fault->limited)
 			fault->times--;
 		fault->taken++;

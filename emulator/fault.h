@@ -27,7 +27,8 @@ struct fault {
 	char *method, *path, *query; /* NULL: any */
 	uint64_t times;		     /* how many more it takes; meaningful if limited */
 	bool limited;
-	uint64_t skip; /* how many it still lets pass */
+	uint64_t skip;	 /* how many it still lets pass */
+	uint64_t one_in; /* of so many it takes one, by chance; 0: every one */
 	uint64_t taken;
 	bool apply; /* the request is carried out before anything goes wrong */
 	bool removed;
@@ -39,7 +40,7 @@ struct fault {
 
 struct faults;
 
-struct faults *faults_new(void);
+struct faults *faults_new(uint64_t seed);
 void faults_free(struct faults *f);
 
 /* From a checked JSON text.  -EINVAL, and *ret_why is a constant that says what is wrong. */

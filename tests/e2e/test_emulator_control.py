@@ -124,6 +124,16 @@ def test_faults_match_skip_and_count(emu):
         emu.clear_faults(2)
 
 
+def test_a_fault_by_chance_is_repeated_by_the_same_seed(start):
+    def taken(seed):
+        emu = start(stacks=1, seed=seed)
+        emu.fault(kind="status", status=500, one_in=4)
+        return [emu.request("GET", "/v1/stacks")[0] == 500 for _ in range(200)]
+
+    assert 25 < sum(taken(5)) < 75
+    assert taken(5) == taken(5) != taken(6)
+
+
 def test_apply_carries_the_request_out_first(emu):
     stack_id = first(emu)["_id"]
     emu.fault(method="DELETE", kind="status", status=500, apply=True)
