@@ -425,6 +425,16 @@ static void chain_free(struct chain *c)
 
 static void page_done(void *arg, const struct http_result *result);
 
+/* Whether a 304 would tell all of a page of the previous list.  An ETag stands for
+ * the body, and a 304 may come without a Link (RFC 9110, 15.4.5): a last page that
+ * is full has the same body when another one has come behind it. */
+static bool is_told_by_304(const struct api_list *list, size_t page)
+{
+	size_t n = page_end(list, page) - list->pages[page].first;
+
+	return list->pages[page].next || (page > 0 && n < page_end(list, 0));
+}
+
 static int ask_page(struct chain *c)
 {
 	const struct api_list *previous = c->previous;
@@ -432,7 +442,7 @@ static int ask_page(struct chain *c)
 	struct http_spec spec = { .class = c->class, .target = c->target };
 
 	/* An ETag belongs to one target; cursors may have moved. */
-	if (previous && page < previous->n_pages &&
+	if (previous && page < previous->n_pages && is_told_by_304(previous, page) &&
 	    strcmp(page_target(previous, page), c->target) == 0)
 		spec.if_none_match = previous->pages[page].etag;
 	c->conditional = spec.if_none_match != NULL;

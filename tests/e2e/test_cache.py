@@ -390,6 +390,18 @@ def test_what_has_not_changed_is_not_sent_again(account, mount, etag):
     api.expect(list=6)
 
 
+@pytest.mark.parametrize("pages", [1, 3])
+def test_a_new_page_behind_an_unchanged_one_is_seen(account, mount, pages):
+    """The last page was full: its own text, and so its ETag, says nothing of the next one."""
+    api = account(etag="strong", page_size=20, stacks=20 * pages)
+    mnt = mount(api)
+    before = mnt.names()
+    api.add_stack(stack("zzz", 0xffffffff))
+    mnt.refresh()
+    assert mnt.names() == sorted([*before, "zzz"])
+    api.expect(list=pages + pages + 1)
+
+
 def test_a_single_record_is_validated_too(account, mount):
     api = account(etag="strong", **LONG_LIST)
     mnt = mount(api, ttl=2)

@@ -420,9 +420,9 @@ static void test_the_later_one_counts(void **state)
 static void test_what_drifted_is_not_renewed(void **state)
 {
 	ask(NULL);
-	answer(200, page("a1 b1"), "\"1\"", "/v1/stacks?p=2");
+	answer(200, page("a1 b1 d1 e1"), "\"1\"", "/v1/stacks?p=2");
 	answer(200, page("a1 c1"), "\"2\"", NULL);
-	assert_string_equal(shown(got.list), "b1 | a1 c1 ");
+	assert_string_equal(shown(got.list), "b1 d1 e1 | a1 c1 ");
 
 	CLEANUP(api_list_unrefp) struct api_list *old = got.list;
 	ask_again(old);
@@ -527,14 +527,40 @@ static void test_other_targets(void **state)
  * the same, but the Link beside the 304 is new. */
 static void test_link_beside_a_304(void **state)
 {
-	ask(NULL);
-	answer(200, page("a1"), "\"1\"", NULL);
-	CLEANUP(api_list_unrefp) struct api_list *old = got.list;
+	CLEANUP(api_list_unrefp) struct api_list *old = three_pages();
 
 	ask_again(old);
-	answer(304, NULL, NULL, "/v1/stacks?p=2");
+	answer(304, NULL, NULL, NULL);
+	answer(304, NULL, NULL, NULL);
+	answer(304, NULL, NULL, "/v1/stacks?p=4");
+	answer(200, page("f1"), "\"4\"", NULL);
+	assert_string_equal(shown(got.list), "a1 b1 | c1 d1 | e1 | f1 ");
+}
+
+/* The Link may be missing beside a 304: whether there is another page behind one
+ * that is full, and was the last, only the page itself tells. */
+static void test_a_full_last_page_is_asked_for_whole(void **state)
+{
+	ask(NULL);
+	answer(200, page("a1"), "\"1\"", NULL);
+	CLEANUP(api_list_unrefp) struct api_list *one = got.list;
+	size_t before = fake_api_tries(&f);
+
+	ask_again(one);
+	assert_null(fake_api_request(&f, before)->if_none_match);
+	answer(200, page("a1"), "\"1\"", "/v1/stacks?p=2");
 	answer(200, page("b1"), "\"2\"", NULL);
 	assert_string_equal(shown(got.list), "a1 | b1 ");
+
+	CLEANUP(api_list_unrefp) struct api_list *two = got.list;
+	before = fake_api_tries(&f);
+	ask_again(two);
+	assert_string_equal(fake_api_request(&f, before)->if_none_match, "\"1\"");
+	answer(304, NULL, NULL, NULL);
+	assert_null(fake_api_request(&f, before + 1)->if_none_match);
+	answer(200, page("b1"), "\"2\"", "/v1/stacks?p=3");
+	answer(200, page("c1"), "\"3\"", NULL);
+	assert_string_equal(shown(got.list), "a1 | b1 | c1 ");
 }
 
 static void test_pages_without_etag(void **state)
@@ -661,6 +687,7 @@ int main(void)
 		TEST(test_one_page_modified),
 		TEST(test_other_targets),
 		TEST(test_link_beside_a_304),
+		TEST(test_a_full_last_page_is_asked_for_whole),
 		TEST(test_pages_without_etag),
 		TEST(test_sharing),
 		TEST(test_the_old_list_outlives_its_owner),

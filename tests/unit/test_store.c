@@ -690,15 +690,19 @@ static void test_failed_refresh_says_so_and_keeps_all(void **state)
 static void test_etag_renews(void **state)
 {
 	struct waiter w = waiter();
-	const char *list = fake_list(1, fake_record(1, "one", ""));
+	const char *first = "[{\"_id\":\"000000000000000000000001\",\"name\":\"one\"},"
+			    "{\"_id\":\"000000000000000000000002\",\"name\":\"two\"}]";
+	const char *last = "[{\"_id\":\"000000000000000000000003\",\"name\":\"three\"}]";
 
 	fake_account_start(&a);
-	fake_account_etag(&a, 0, 200, list, "\"v1\"");
+	fake_account_page(&a, 0, first, "/v1/stacks?page=2");
+	fake_account_etag(&a, 1, 200, last, "\"v1\"");
 	fake_account_advance(&a, TTL);
 	assert_int_equal(need_list(&w), STORE_WAIT);
-	assert_int_equal(fake_account_tries(&a), 2);
-	assert_string_equal(fake_transport_try(a.transport, 1)->request.if_none_match, "\"v1\"");
-	fake_account_answer(&a, 1, 304, "");
+	fake_account_page(&a, 2, first, "/v1/stacks?page=2");
+	assert_int_equal(fake_account_tries(&a), 4);
+	assert_string_equal(fake_transport_try(a.transport, 3)->request.if_none_match, "\"v1\"");
+	fake_account_answer(&a, 3, 304, "");
 	assert_int_equal(w.woken, 1);
 	assert_int_equal(w.err, 0);
 	struct waiter v = waiter();
