@@ -200,7 +200,7 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 	enum age age = part_age(store, part);
 	bool stale = part_may_be_stale(store, part);
 	use_part(store, part, age);
-	if (age == AGE_OLD && part->flight.running && part->flight.in_time &&
+	if (age == AGE_OLD && part->known && part->flight.running && part->flight.in_time &&
 	    !precedes_refresh(store, part))
 		age = AGE_FRESH;
 	bool quiet = store_quiet(store, part->flight.quiet);
@@ -232,6 +232,8 @@ void store_drop_part(struct store *store, struct stack *stack, enum store_part w
 
 	if (!part)
 		return; /* never asked for, then */
+	/* Nobody is shown the old one any more, however long the new one takes. */
+	timer_cancel(store->timers, &part->flight.patience);
 	part->known = false;
 	part->change = ++store->tick;
 	blob_unref(part->blob);

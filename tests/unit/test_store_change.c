@@ -339,6 +339,46 @@ static void test_an_overtaken_404_is_no_absence(void **state)
 	done();
 }
 
+/* Nothing is there any more that a renewal could be waited for with. */
+static void test_a_renewal_under_way_is_none_of_a_dropped_part(void **state)
+{
+	struct waiter w = waiter();
+	struct stack *stack = stack_of(1);
+
+	read_token(1, 1, "{\"systemToken\":\"old\"}");
+	advance(TTL / 2);
+	assert_int_equal(store_need_part(a.store, stack, STORE_TOKEN, &w.wait), STORE_READY);
+	advance(1);
+	assert_int_equal(fake_account_tries(&a), 3);
+	store_drop_part(a.store, stack, STORE_TOKEN);
+	assert_int_equal(store_need_part(a.store, stack, STORE_TOKEN, &w.wait), STORE_WAIT);
+	answer(2, 200, "{\"systemToken\":\"old\"}");
+	assert_int_equal(w.woken, 1);
+	read_token(1, 3, "{\"systemToken\":\"new\"}");
+	assert_string_equal(blob_bytes(store_part_blob(stack, STORE_TOKEN)), "new\n");
+	done();
+}
+
+/* Who could have been shown the old one waits on. */
+static void test_patience_does_not_end_for_a_dropped_part(void **state)
+{
+	struct waiter w = waiter(), late = waiter();
+	struct stack *stack = stack_of(1);
+
+	read_token(1, 1, "{\"systemToken\":\"old\"}");
+	advance(TTL);
+	assert_int_equal(store_need_part(a.store, stack, STORE_TOKEN, &w.wait), STORE_WAIT);
+	advance(1000);
+	store_drop_part(a.store, stack, STORE_TOKEN);
+	assert_int_equal(store_need_part(a.store, stack, STORE_TOKEN, &late.wait), STORE_WAIT);
+	advance(5000);
+	assert_int_equal(w.woken + late.woken, 0);
+	answer(2, 200, "{\"systemToken\":\"old\"}");
+	assert_int_equal(w.woken + late.woken, 2);
+	read_token(1, 3, "{\"systemToken\":\"new\"}");
+	done();
+}
+
 static void test_a_part_that_nobody_has_asked_for_may_be_dropped(void **state)
 {
 	store_drop_part(a.store, stack_of(1), STORE_TOKEN);
@@ -471,6 +511,8 @@ int main(void)
 		TEST(test_a_dropped_part_is_forgotten),
 		TEST(test_waiters_of_an_overtaken_part_ask_again),
 		TEST(test_an_overtaken_404_is_no_absence),
+		TEST(test_a_renewal_under_way_is_none_of_a_dropped_part),
+		TEST(test_patience_does_not_end_for_a_dropped_part),
 		TEST(test_a_part_that_nobody_has_asked_for_may_be_dropped),
 		TEST(test_an_expired_record_is_asked_for),
 		TEST(test_an_expired_record_does_not_wait_for_an_older_list),
