@@ -59,6 +59,7 @@
 #include "api/api.h"
 #include "base/monitor.h"
 #include "base/timer.h"
+#include "base/wake.h"
 #include "command.h"
 #include "daemon.h"
 #include "doctor.h"
@@ -88,6 +89,7 @@ struct program {
 	struct api *api;
 	struct archive *archive;
 	struct fs *fs;
+	struct wake *wake;
 	struct mount *mount;
 
 	pthread_t main_thread;
@@ -236,6 +238,15 @@ static int build_archive(struct program *p, struct message *ret_why)
 	return 0;
 }
 
+static void woke(void *arg)
+{
+	struct program *p = arg;
+
+	log_info("the machine has slept");
+	fs_woke(p->fs);
+	timers_look(p->timers);
+}
+
 static int build(struct program *p)
 {
 	int r;
@@ -245,7 +256,7 @@ static int build(struct program *p)
 	    (r = build_http(p)) < 0 || (r = api_new(p->http, p->origin.base_path, &p->api)) < 0 ||
 	    (r = build_fs(p)) < 0)
 		return r;
-	if ((r = timers_start(p->timers)) < 0)
+	if ((r = timers_start(p->timers)) < 0 || (r = wake_new(woke, p, &p->wake)) < 0)
 		return r;
 	return http_start(p->http);
 }
@@ -253,6 +264,7 @@ static int build(struct program *p)
 /* Top-down; http before what its last callbacks reach. */
 static void tear_down(struct program *p)
 {
+	wake_free(p->wake);
 	if (p->fs)
 		fs_end_parked(p->fs, -ENOTCONN);
 	http_free(p->http);

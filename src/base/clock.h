@@ -3,7 +3,8 @@
  *
  * Monotonic time is CLOCK_BOOTTIME in milliseconds: it goes on while the
  * machine sleeps, so a night's suspend makes everything old, and no step of
- * the wall clock touches it (clock_gettime(2)).
+ * the wall clock touches it (clock_gettime(2)).  Who waits by another clock is
+ * told of a sleep: wake.h.
  * Threads: any thread may call; a fake one brings its own locking. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H

@@ -147,6 +147,14 @@ static void *timers_thread(void *arg)
 	return NULL;
 }
 
+/* It sleeps by a clock that stands still in a suspend. */
+void timers_look(struct timers *t)
+{
+	pthread_mutex_lock(&t->lock);
+	pthread_cond_signal(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
 int timers_start(struct timers *t)
 {
 	int r = -pthread_create(&t->thread, NULL, timers_thread, t);

@@ -36,6 +36,9 @@ void timer_arm(struct timers *timers, struct timer *timer, uint64_t at_ms,
 	       void (*fire)(struct timer *self));
 void timer_cancel(struct timers *timers, struct timer *timer);
 
+/* The clock may have leapt: what is due then is fired now. */
+void timers_look(struct timers *timers);
+
 /* Fire what is due now; what the thread does, for tests that have none. */
 void timers_run(struct timers *timers);
 

@@ -340,6 +340,23 @@ void fs_drop_node(struct fs *fs, struct node *node)
 		fs->kernel.drop_node(fs->kernel.arg, node->id);
 }
 
+/* A draft's attributes are not kept, and its pages are the writer's. */
+static void drop_what_is_kept(void *arg, struct node *node)
+{
+	if (!node->draft)
+		fs_drop_node(arg, node);
+}
+
+void fs_woke(struct fs *fs)
+{
+	monitor_enter(fs->monitor);
+	tree_each_node(fs->tree, drop_what_is_kept, fs);
+	/* The kernel has never looked it up, and so is not said to hold it. */
+	if (fs->kernel.drop_node)
+		fs->kernel.drop_node(fs->kernel.arg, tree_fixed_id(NODE_ROOT));
+	monitor_leave(fs->monitor);
+}
+
 void fs_drop_listing(struct fs *fs, const struct dir *dir)
 {
 	struct node *node = tree_peek(dir, NODE_STACK);

@@ -204,4 +204,8 @@ void fs_release(struct fs *fs, uint64_t handle);
 /* Revalidate everything, in the background (SIGHUP). */
 void fs_refresh(struct fs *fs);
 
+/* The machine has slept.  Nothing is asked for, but by the next who looks: the kernel,
+ * which has counted no time meanwhile, is told to keep no attributes. */
+void fs_woke(struct fs *fs);
+
 #endif

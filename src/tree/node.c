@@ -174,6 +174,14 @@ struct node *tree_node(const struct tree *tree, uint64_t id)
 	return node && node->id == id ? node : NULL;
 }
 
+void tree_each_node(const struct tree *tree, void (*see)(void *arg, struct node *node), void *arg)
+{
+	for (uint32_t i = 0; i < tree->n_places; i++) {
+		if (tree->places[i].node)
+			see(arg, tree->places[i].node);
+	}
+}
+
 struct node *tree_fixed(const struct tree *tree, enum node_kind kind)
 {
 	return tree->places[kind + 1].node;

@@ -171,6 +171,8 @@ size_t tree_upcoming(struct tree *tree, const struct dir *dir, enum tree_order o
 /* NULL when the kernel names what we do not have. */
 struct node *tree_node(const struct tree *tree, uint64_t id);
 struct node *tree_fixed(const struct tree *tree, enum node_kind kind);
+/* All of them; see must not make or free any. */
+void tree_each_node(const struct tree *tree, void (*see)(void *arg, struct node *node), void *arg);
 /* Its id; the only thing here that may be asked outside the monitor. */
 static inline uint64_t tree_fixed_id(enum node_kind kind)
 {

@@ -110,6 +110,30 @@ static void test_open_handle_keeps_its_version(void **state)
 	fs_release(fw.fs, newer);
 }
 
+/* The kernel counts no time in a suspend.  What it does not hold, and a draft, whose
+ * attributes it never keeps, is not spoken of. */
+static void test_after_a_sleep_the_kernel_keeps_nothing(void **state)
+{
+	list_one("");
+	char dropped[60];
+	uint64_t dir = fw_lookup(FS_ROOT, "one");
+	uint64_t node = fw_lookup(dir, "config.json");
+
+	fw_forget_drops();
+	fs_woke(fw.fs);
+	snprintf(dropped, sizeof(dropped), " %llu %llu 1", (unsigned long long)dir,
+		 (unsigned long long)node);
+	assert_string_equal(fw.dropped, dropped);
+	assert_int_equal(fake_account_tries(&fw.a), 1);
+
+	uint64_t handle = fw_open(node, O_WRONLY | O_TRUNC);
+	fw_forget_drops();
+	fs_woke(fw.fs);
+	snprintf(dropped, sizeof(dropped), " %llu 1", (unsigned long long)dir);
+	assert_string_equal(fw.dropped, dropped);
+	fs_release(fw.fs, handle);
+}
+
 static void test_changed_version_is_dropped_before_an_open(void **state)
 {
 	list_one("");
@@ -305,6 +329,7 @@ int main(void)
 		TEST(test_waits_for_the_first_list),
 		TEST(test_reads_a_config),
 		TEST(test_open_handle_keeps_its_version),
+		TEST(test_after_a_sleep_the_kernel_keeps_nothing),
 		TEST(test_changed_version_is_dropped_before_an_open),
 		TEST(test_interrupt_ends_one_waiter_only),
 		TEST(test_failure_leaves_a_line_in_errors),
