@@ -60,6 +60,7 @@ static int take_snapshot(struct fs *fs, struct node *node, struct fs_op *op)
 	if (r < 0)
 		return r;
 	handle_of(op)->snapshot = TAKE_PTR(blob);
+	handle_of(op)->tid = op->tid;
 	op->direct_io = true; /* two opens show two texts: no page is shared */
 	return 0;
 }

@@ -129,10 +129,15 @@ static int lookup_stack(struct fs *fs, struct fs_op *op, struct node *parent)
 	return present(fs, op, tree_slot(fs->tree, dir, kind), valid_ms);
 }
 
-/* Their size is that of a text which the open that follows will show. */
-static int make_snapshot(struct fs *fs, struct node *node)
+static struct blob **next_snapshot(struct fs *fs, const struct node *node)
 {
-	struct blob **keep = node->kind == NODE_STATUS ? &fs->status : &fs->errors;
+	return node->kind == NODE_STATUS ? &fs->status : &fs->errors;
+}
+
+/* Their size is that of a text which the open that follows will show. */
+static int make_snapshot(struct fs *fs, const struct fs_op *op, const struct node *node)
+{
+	struct blob **keep = next_snapshot(fs, node);
 	struct blob *blob;
 	int r = control_snapshot(fs, node->kind, &blob);
 
@@ -140,6 +145,7 @@ static int make_snapshot(struct fs *fs, struct node *node)
 		return r;
 	blob_unref(*keep);
 	*keep = blob;
+	fs->snapshot_tid = op->tid;
 	return 0;
 }
 
@@ -158,11 +164,11 @@ static int give_control(struct fs *fs, struct fs_op *op, struct node *node)
 {
 	if (!is_snapshot(node))
 		return present(fs, op, node, FIXED_VALID_MS);
-	int r = make_snapshot(fs, node);
+	int r = make_snapshot(fs, op, node);
 	if (r < 0)
 		return r;
 	r = present(fs, op, node, 0);
-	snapshot_attr(node->kind == NODE_STATUS ? fs->status : fs->errors, &op->entry);
+	snapshot_attr(*next_snapshot(fs, node), &op->entry);
 	return r;
 }
 
@@ -280,6 +286,34 @@ int fs_step_lookup(struct fs *fs, struct fs_op *op)
 	}
 }
 
+/* The newest that the caller has open. */
+static const struct fs_handle *opened_by(const struct fs *fs, const struct node *node, pid_t tid)
+{
+	const struct fs_handle *handle = fs->handles;
+
+	while (handle && (handle->node != node || !handle->snapshot || handle->tid != tid))
+		handle = handle->next;
+	return handle;
+}
+
+/* Who has just looked the path up is told of the text that was made for that.  Who
+ * has not means, by fstat(2), which comes without a handle, the one that it has open. */
+static int getattr_snapshot(struct fs *fs, struct fs_op *op, const struct node *node,
+			    const struct fs_handle *handle)
+{
+	struct blob **next = next_snapshot(fs, node);
+	bool looked_up = *next && fs->snapshot_tid == op->tid;
+
+	if (!handle && !looked_up)
+		handle = opened_by(fs, node, op->tid);
+	int r = handle || looked_up ? 0 : make_snapshot(fs, op, node);
+	if (r < 0)
+		return r;
+	node_attr(fs, node, &op->entry);
+	snapshot_attr(handle ? handle->snapshot : *next, &op->entry);
+	return 0;
+}
+
 int fs_step_getattr(struct fs *fs, struct fs_op *op)
 {
 	const struct fs_handle *handle = (const struct fs_handle *)(uintptr_t)op->handle;
@@ -291,17 +325,8 @@ int fs_step_getattr(struct fs *fs, struct fs_op *op)
 	/* fstat(2) comes without a handle: who has the old version open may ask. */
 	if (node->detached && node->opens == 0 && !node->content)
 		return -ESTALE;
-	if (is_snapshot(node)) {
-		r = handle ? 0 : make_snapshot(fs, node);
-		if (r < 0)
-			return r;
-		node_attr(fs, node, &op->entry);
-		snapshot_attr(handle                     ? handle->snapshot
-			      : node->kind == NODE_STATUS ? fs->status
-							  : fs->errors,
-			      &op->entry);
-		return 0;
-	}
+	if (is_snapshot(node))
+		return getattr_snapshot(fs, op, node, handle);
 	if (!node->detached && !edit_shows_draft(node)) {
 		r = node_need(fs, node, &op->wait);
 		if (r != STORE_READY)

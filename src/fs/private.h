@@ -60,8 +60,9 @@ struct fs {
 	int64_t began_wall_ms;     /* Unix time, for files that have no other */
 	int64_t names_changed_ms;  /* Unix time: the root's mtime */
 	/* The text that the next open of these two takes: what their size,
-	 * just given, was of. */
+	 * just given, was of, and the thread that was given it last. */
 	struct blob *status, *errors;
+	pid_t snapshot_tid;
 	struct failed_lookup failed[64]; /* by tid; who shares a place asks twice */
 };
 
@@ -70,6 +71,7 @@ struct fs_handle {
 	struct fs_handle *prev, *next; /* of the fs, for an end with files still open */
 	struct node *node;     /* counted by tree_open */
 	struct blob *snapshot; /* of what is made anew for each open */
+	pid_t tid;             /* who has opened that */
 	bool writes;           /* it may change the file, and counts in node->writers */
 	bool saw_record;       /* it was opened after a save, while the writer had it open still */
 };

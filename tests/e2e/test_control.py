@@ -88,6 +88,21 @@ def test_hits_and_misses(api, mount):
     api.expect(list=1, token=1)
 
 
+@pytest.mark.parametrize("file", ["status", "errors"])
+def test_fstat_gives_the_size_of_what_is_open(api, mount, file):
+    """tar, among others, believes it.  Meanwhile the text has become longer, and others look."""
+    mnt = mount(api)
+    with open(mnt / ".stacksfs" / file, "rb") as opened:
+        with pytest.raises(OSError):
+            os.mkdir(mnt / "one" / "folder")
+        mnt.read("one", "systemToken"), mnt.read("two", "dependencies")
+        output_of(["stat", mnt / ".stacksfs" / file])
+        size = os.fstat(opened.fileno()).st_size
+        assert size == len(opened.read())
+        assert os.stat(mnt / ".stacksfs" / file).st_size > size
+    api.expect(list=1, token=1, dependencies=1)
+
+
 def test_status_is_a_snapshot_for_each_open(api, mount):
     mnt = mount(api)
     path = mnt / ".stacksfs" / "status"
