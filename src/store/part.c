@@ -159,6 +159,7 @@ static int part_begin(struct store *store, struct part *part, enum http_class cl
 						dependencies_done, part);
 	if (r < 0)
 		return r;
+	part->class = class;
 	stack_ref(part->stack);
 	part->asked_refreshes = store->refreshes_begun;
 	flight_begin(&part->flight, in_time);
@@ -179,12 +180,17 @@ void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part 
 /* It is used: what goes on of readahead goes on from here. */
 static void use_part(struct store *store, struct part *part, enum age age)
 {
-	bool running = part->flight.running;
-
-	readahead_step(store, part->stack, part->which, age == AGE_OLD && !running);
-	if (part->ahead && running)
-		api_hurry(store->api, part->call);
+	readahead_step(store, part->stack, part->which, age == AGE_OLD && !part->flight.running);
 	part->ahead = part->marked = false;
+}
+
+/* What was asked for in the background is waited for now. */
+static int wait_for_part(struct store *store, struct part *part, struct store_wait *w, bool stale)
+{
+	if (part->class == HTTP_CLASS_READAHEAD)
+		api_hurry(store->api, part->call);
+	part->class = HTTP_CLASS_USER;
+	return flight_wait(&part->flight, w, stale);
 }
 
 int store_need_part(struct store *store, struct stack *stack, enum store_part which,
@@ -223,7 +229,7 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 		if (r < 0)
 			return store_fail(store, w, r);
 	}
-	return flight_wait(&part->flight, w, stale);
+	return wait_for_part(store, part, w, stale);
 }
 
 void store_drop_part(struct store *store, struct stack *stack, enum store_part which)

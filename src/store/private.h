@@ -52,6 +52,7 @@ struct part {
 	char *etag;
 	struct flight flight;
 	struct http_call *call; /* behind the flight while that runs */
+	enum http_class class;  /* of the call */
 	bool ahead;             /* asked for ahead, and not used yet */
 	bool marked;            /* ... and kept out of listings, so that its use is seen */
 };
