@@ -3,7 +3,9 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/macros.h"
 
@@ -70,8 +72,20 @@ static int map_connect_error(long os_errno)
 	return -EHOSTUNREACH;
 }
 
-int curl_error_map(int code, long os_errno, const char **ret_what)
+/* No code tells it from a server that is silent, which has another remedy. */
+static bool is_lookup_timeout(int code, const char *detail)
 {
+	static const char begin[] = "Resolving timed out";
+
+	return code == CURLE_OPERATION_TIMEDOUT && strncmp(detail, begin, strlen(begin)) == 0;
+}
+
+int curl_error_map(int code, long os_errno, const char *detail, const char **ret_what)
+{
+	if (is_lookup_timeout(code, detail)) {
+		*ret_what = "no name server answers, to find";
+		return -ETIMEDOUT;
+	}
 	if (code == CURLE_COULDNT_CONNECT) {
 		*ret_what = "could not connect to";
 		return map_connect_error(os_errno);

@@ -460,7 +460,7 @@ static void conclude_failure(struct transport_try *t, CURLcode code)
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_errno);
 	answer->err = t->refused;
 	if (!answer->err)
-		answer->err = curl_error_map(code, os_errno, &what);
+		answer->err = curl_error_map(code, os_errno, t->error, &what);
 	snprintf(answer->why, sizeof(answer->why), "%s %s%s%s", what, t->setup->place,
 		 ours ? "" : ": ", ours ? "" : detail);
 }

@@ -125,7 +125,7 @@ static int fail(CURL *easy, CURLcode code, const char *detail, const struct curl
 	const char *what;
 
 	curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
-	int r = curl_error_map((int)code, os_errno, &what);
+	int r = curl_error_map((int)code, os_errno, detail, &what);
 	snprintf(p->why, sizeof(p->why), "%s %s: %s", what, options->origin->host,
 		 detail[0] ? detail : curl_easy_strerror(code));
 	return r;

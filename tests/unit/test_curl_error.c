@@ -15,7 +15,7 @@
 static void assert_maps(int code, long os_errno, int err)
 {
 	const char *what = NULL;
-	int r = curl_error_map(code, os_errno, &what);
+	int r = curl_error_map(code, os_errno, "", &what);
 
 	if (r != -err)
 		print_error("CURLcode %d, errno %ld: %d\n", code, os_errno, r);
@@ -86,11 +86,26 @@ static void test_connect_errors(void **state)
 		assert_maps(CURLE_COULDNT_CONNECT, rows[i].os_errno, rows[i].err);
 }
 
+static void test_a_silent_name_server(void **state)
+{
+	const char *what = NULL;
+
+	assert_int_equal(curl_error_map(CURLE_OPERATION_TIMEDOUT, 0,
+					"Resolving timed out after 1000 milliseconds", &what),
+			 -ETIMEDOUT);
+	assert_string_equal(what, "no name server answers, to find");
+	assert_int_equal(curl_error_map(CURLE_OPERATION_TIMEDOUT, 0,
+					"Connection timed out after 1000 milliseconds", &what),
+			 -ETIMEDOUT);
+	assert_string_equal(what, "no answer in time from");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_code),
 		cmocka_unit_test(test_connect_errors),
+		cmocka_unit_test(test_a_silent_name_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
