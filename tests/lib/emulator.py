@@ -284,13 +284,13 @@ def _openssl(*args):
     subprocess.run(["openssl", *args], check=True, capture_output=True)
 
 
-def _make_certificates(directory):
-    """A CA and a certificate of 127.0.0.1 and localhost: (CA, key, certificate)."""
+def _make_certificates(directory, host):
+    """A CA and a certificate of 127.0.0.1, localhost and a host: (CA, key, certificate)."""
     ca, ca_key = directory / "ca.pem", directory / "ca.key"
     key, request, cert = (directory / f"server.{end}" for end in ("key", "csr", "pem"))
     extensions = directory / "server.ext"
     ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n"
+    extensions.write_text(f"subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:{host}\n"
                           "basicConstraints=CA:FALSE\n")
     _openssl("req", "-x509", *ec, "-keyout", str(ca_key), "-out", str(ca), "-days", "2",
              "-subj", "/CN=stacksfs test CA", "-addext", "basicConstraints=critical,CA:TRUE",
@@ -304,13 +304,13 @@ def _make_certificates(directory):
 class TlsFront:
     """nghttpx before an emulator: TLS with a CA of its own, HTTP/2 and HTTP/1.1."""
 
-    def __init__(self, emulator, directory, *, args=()):
+    def __init__(self, emulator, directory, *, host="localhost", args=()):
         program = self.program()
         if not program:
             raise FileNotFoundError("nghttpx (Debian: nghttp2-proxy)")
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        ca, key, cert = _make_certificates(directory)
+        ca, key, cert = _make_certificates(directory, host)
         #: What curl calls --cacert.
         self.cacert = str(ca)
         self.port = _free_port()

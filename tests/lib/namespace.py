@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Shell scripts as root of a mount namespace of their own, where stacksfs is installed.
+"""Namespaces of a test's own.
 
-What they mount, and what is put over /sbin and /etc/fstab for them, is seen by nobody else and
-ends with them.
+Namespace: shell scripts as root of a mount namespace, where stacksfs is installed. What they mount, and
+what is put over /sbin and /etc/fstab for them, is seen by nobody else and ends with them.
+
+island(): the test itself, and what it starts, in a network that has nothing but a loopback.
 """
+import contextlib
+import ctypes
+import fcntl
 import os
 import pathlib
 import shlex
+import socket
+import struct
 
 import pytest
 from mount import environment, output_of, run
@@ -60,6 +67,67 @@ kill -TERM $manager
 wait $manager || true
 exit $result
 """
+
+CLONE_FS, CLONE_NEWNS, CLONE_NEWNET = 0x200, 0x20000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MNT_DETACH = 2
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+
+def _libc(name, *arguments):
+    """A system call that Python 3.11 has no function for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments):
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def _leave_mounts_of_others():
+    """A copy of a mount in a namespace of ours keeps its process from ending when it is unmounted."""
+    with open("/proc/thread-self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        rows = [line.split() for line in mounts]
+    for row in rows:
+        if row[row.index("-") + 1] == "fuse.stacksfs":
+            path = row[4].encode().decode("unicode_escape").encode("latin-1")
+            with contextlib.suppress(OSError):  # one below it, that has gone with it
+                _libc("umount2", path, MNT_DETACH)
+
+
+def _raise_loopback():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+@contextlib.contextmanager
+def island(files):
+    """This thread, and what it starts meanwhile, in a network that has loopback alone, and where
+    files ({path: another file}) are in place of the system's.
+
+    Mounts that are made in it are seen in it only. Threads that were there before stay outside.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with contextlib.ExitStack() as stack:
+        folder = os.getcwd()
+        outside = [stack.enter_context(open(f"/proc/thread-self/ns/{kind}", "rb"))
+                   for kind in ("net", "mnt")]
+        try:
+            _libc("unshare", CLONE_FS | CLONE_NEWNS | CLONE_NEWNET)
+        except OSError as error:
+            pytest.skip(f"no namespaces can be made here: {error.strerror}")
+        try:
+            _libc("mount", None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
+            _leave_mounts_of_others()
+            for path, file in files.items():
+                _libc("mount", os.fsencode(file), os.fsencode(path), None,
+                      ctypes.c_ulong(MS_BIND), None)
+            _raise_loopback()
+            yield
+        finally:
+            # A thread that was started meanwhile shares our folder, and one that does cannot move.
+            _libc("unshare", CLONE_FS)
+            for namespace in outside:
+                _libc("setns", namespace.fileno(), 0)
+            os.chdir(folder)
 
 
 class Namespace:
