@@ -22,6 +22,8 @@ static CURLcode set_options(CURL *easy, const struct curl_options *options, unsi
 		CURLoption option;
 		long value;
 	} longs[] = {
+		/* A dead name server must not hold up the end of it. */
+		{ CURLOPT_QUICK_EXIT, 1 },
 		{ CURLOPT_NOSIGNAL, 1 },
 		{ CURLOPT_NOPROGRESS, 1 },
 		{ CURLOPT_FOLLOWLOCATION, 0 },

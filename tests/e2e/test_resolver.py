@@ -223,9 +223,11 @@ def test_mounting_is_interrupted_while_a_look_up_hangs(cold, dns):
     assert mounted_at(cold.path) is None
 
 
-def test_doctor_with_a_silent_name_server(stacksfs, cold, dns):
+@pytest.mark.parametrize("proxy", [None, "http://proxy.stacks.test:1"], ids=["direct", "proxy"])
+def test_doctor_with_a_silent_name_server(stacksfs, cold, dns, proxy):
     dns.answer = SILENT
-    options = ",".join(f"{name}={value}" for name, value in cold.options.items())
+    options = ",".join(f"{name}={value}" for name, value in dict(cold.options, proxy=proxy).items()
+                       if value is not None)
     began = time.monotonic()
     done = stacksfs("doctor", cold.url, cold.path, "-o", options)
     assert time.monotonic() - began < cold.options["timeout"] + SLACK_S
