@@ -49,6 +49,8 @@ def in_an_hour():
 
 FAULTS = {
     "refused": "shut",
+    "no answer to a SYN": "block",
+    "connected, and silence": "hold",
     "killed, back after 0.5 s": "restart",
     "reset before the header": dict(kind="reset"),
     "reset after the header": dict(kind="reset", at_byte=150),
@@ -82,6 +84,7 @@ FAULTS = {
     "200 with HTML": dict(kind="body", body=HTML),
     "302": status(302, headers={"Location": "http://127.0.0.1:9/v1/stacks"}),
 }
+GATES = {"shut", "block", "hold"}
 #: Left to --long: they cost more time or say no more than a neighbour does.
 SELDOM = {"409", "412", "413", "502 with HTML", "500", "length too large", "200 with HTML",
           "429, Retry-After: a date"}
@@ -111,8 +114,8 @@ class World:
         self.api.stop()
 
     def begin(self, fault, **where):
-        if fault == "shut":
-            self.gate.shut()
+        if fault in GATES:
+            getattr(self.gate, fault)()
         elif fault == "restart":
             self.gate.shut()
             threading.Timer(0.5, self.gate.open).start()
@@ -120,7 +123,8 @@ class World:
             self.api.fault(**{**where, **(fault() if callable(fault) else fault)})
 
     def end(self, fault):
-        if fault == "shut":
+        if fault in GATES:
+            self.gate.shut()
             self.gate.open()
         elif fault != "restart":
             self.api.clear_faults()
@@ -299,8 +303,8 @@ def come_of(operation, fault_name, work):
             failed = error.errno
             assert failed, error.strerror
         took = time.monotonic() - began
-        # rm -r makes several calls, of which two ask.
-        bound = TIMEOUT_S * (2 if operation == "delete" else 1) + SLACK_S * SLOWER
+        # Of the calls that rm makes, two ask: lstat and unlink, or unlink and rmdir.
+        bound = TIMEOUT_S * (2 if operation in ("rotate", "delete") else 1) + SLACK_S * SLOWER
         assert took < bound, f"it took {took:.1f} s"
         name = errno.errorcode.get(failed, "ok")
         if failed and not (name == "ENOENT" and operation.startswith("cat ")):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A door in front of a server on loopback: shut, connections are refused and those that were open
-are reset; open again, it is the same address."""
+are reset; open again, it is the same address. Between the two: what asks gets no answer."""
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -22,9 +23,33 @@ class Gate:
         return f"http://127.0.0.1:{self.port}"
 
     def open(self):
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listen()
+        self._start(self._accept, self._listener, self._connect)
+
+    def hold(self):
+        """Connections are taken, and nothing is said on them: no TLS, no HTTP."""
+        self.shut()
+        self._listen()
+        self._start(self._accept, self._listener, self._keep)
+
+    def block(self):
+        """Connections are neither taken nor refused, as where packets are dropped."""
+        self.shut()
+        self._listen(backlog=0)
+        while self._takes_another():
+            pass
+
+    def _listen(self, backlog=None):
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=backlog)
         self.port = self._listener.getsockname()[1]
-        self._start(self._accept, self._listener)
+
+    def _takes_another(self):
+        """A queue of connections that nobody accepts is soon full: then no SYN is answered."""
+        end = socket.socket()
+        end.setblocking(False)
+        end.connect_ex(self._listener.getsockname())
+        self._keep(end)
+        return bool(select.select([], [end], [], 0.2)[1])  # on loopback it is at once, or never
 
     def shut(self):
         """What was accepted before ends by RST; what comes after is refused."""
@@ -52,15 +77,20 @@ class Gate:
         self._threads.append(thread)
         thread.start()
 
-    def _accept(self, listener):
+    def _accept(self, listener, use):
         with contextlib.suppress(OSError):
             while True:
-                near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._to))
-                with self._lock:
-                    self._open |= {near, far}
-                self._start(self._copy, near, far)
-                self._start(self._copy, far, near)
+                use(listener.accept()[0])
+
+    def _keep(self, *ends):
+        with self._lock:
+            self._open.update(ends)
+
+    def _connect(self, near):
+        far = socket.create_connection(("127.0.0.1", self._to))
+        self._keep(near, far)
+        self._start(self._copy, near, far)
+        self._start(self._copy, far, near)
 
     def _copy(self, source, to):
         with contextlib.suppress(OSError):
