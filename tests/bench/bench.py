@@ -12,93 +12,137 @@ import signal
 import sys
 import tempfile
 
+import costs
+import peers
 import report
+import tables
 import world as world_lib
+from report import in_ms
 from works import SIZES, WORKS, by_size
-from world import BUILD, Passthrough, World, run
+from world import BUILD, TOP, Passthrough, World, run
 
 STACKS = 1000
+PEER_RUNS = 3
 PR_SET_CHILD_SUBREAPER = 36
-NAMES = [work.name for work in WORKS] + ["size"]
+NAMES = [work.name for work in WORKS] + ["size", "peers"]
+DOCS = TOP / "docs"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each (5)")
-    parser.add_argument("--only", default=",".join(NAMES), metavar="NAME[,...]",
-                        help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--only", metavar="NAME[,...]", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--rtt", default="20,0", metavar="MS[,...]",
                         help="round trips to measure over (20,0)")
     parser.add_argument("--http1", action="store_true", help="HTTP/1.1 without TLS")
+    parser.add_argument("--write", action="store_true",
+                        help="into docs/performance.md and its pictures: what was measured, and "
+                        "the requests of each operation, counted anew")
     options = parser.parse_args()
     options.rtt = [int(rtt) for rtt in options.rtt.split(",")]
-    options.only = options.only.split(",")
+    options.only = options.only.split(",") if options.only else NAMES
     unknown = set(options.only) - set(NAMES)
     if unknown:
         parser.error(f"no such work: {', '.join(sorted(unknown))}")
+    if options.write and options.only != NAMES:
+        parser.error("--write takes everything: leave --only out")
     return options
 
 
-# ---- measuring ----
+class Bench:
+    """What was asked for, where it is done, and what has come of it so far."""
+
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.rows = []  # as report.py takes them
+        self.sizes = {}  # {stacks: (our seconds, curl's)}
+        self.peers = {}  # {rtt: {peer: {work: seconds}}}
+
+    def world(self, name, stacks, rtt):
+        return World(self.folder / name, stacks, rtt, self.options.http1)
+
+    def take(self, row):
+        self.rows.append(report.judged(row))
+        report.print_row(self.rows[-1])
+
+    def measure(self):
+        report.print_heading()
+        for rtt in self.options.rtt:
+            self.measure_works(rtt)
+        if "size" in self.options.only:
+            self.measure_sizes()
+        if "peers" in self.options.only:
+            self.measure_peers()
+
+    def measure_works(self, rtt):
+        works = [work for work in WORKS if self.wanted(work, rtt)]
+        if works:
+            with self.world(f"rtt{rtt}", STACKS, rtt) as world:
+                for work in works:
+                    self.take(self.measured(work, world))
+
+    def wanted(self, work, rtt):
+        kinds = {"wire": True, "once": rtt == min(self.options.rtt), "far": rtt > 0}
+        return work.name in self.options.only and kinds[work.kind]
+
+    def measured(self, work, world):
+        with work.pair(world) as (ours, floor):
+            found = in_turns(dict(ours=ours, floor=floor), self.options.runs)
+        return dict(work=work.name, title=work.title, against=work.floor, goal=work.goal,
+                    rtt=None if work.kind == "once" else world.rtt_ms, unit="ms",
+                    ours=in_ms(found["ours"]), floor=in_ms(found["floor"]))
+
+    def measure_sizes(self):
+        with contextlib.ExitStack() as stack:
+            sides = {}
+            for size in SIZES:
+                world = stack.enter_context(self.world(f"size{size}", size, 0))
+                sides["ours", size], sides["curl", size] = by_size(world)
+            found = in_turns(sides, self.options.runs)
+        self.sizes = {size: ([took for took, _ in found["ours", size]], found["curl", size])
+                      for size in SIZES}
+        for small, large in zip(SIZES, SIZES[1:]):
+            self.take(dict(work=f"size-{large}", title=f"mount, `ls`: each 1,000 of {large:,}",
+                           against=f"each 1,000 of {small:,}", goal=1.2, rtt=0, unit="ms",
+                           ours=self.each_thousand(large), floor=self.each_thousand(small)))
+        peaks = [mb for _, mb in found["ours", SIZES[-1]]]
+        self.take(dict(work="memory", title=f"memory at most, with {SIZES[-1]:,} stacks",
+                       against="", goal=150, rtt=None, unit="MB", ours=peaks, floor=None))
+
+    def each_thousand(self, size):
+        return [value * 1000 / size for value in in_ms(self.sizes[size][0])]
+
+    def measure_peers(self):
+        for rtt in self.options.rtt:
+            with self.world(f"peers{rtt}", peers.STACKS, rtt) as world:
+                self.peers[rtt] = peers.measure(world, min(self.options.runs, PEER_RUNS))
+        print("\n" + report.peers_table(self.peers), end="", flush=True)
+
+    # ---- the document ----
+
+    def write(self):
+        tables.replace(costs.DOCUMENT, "machine", report.machine())
+        tables.replace(costs.DOCUMENT, "figures", report.figures_table(self.rows))
+        tables.replace(costs.DOCUMENT, "peers", report.peers_table(self.peers))
+        report.draw_by_size(DOCS / "time-by-stacks.svg", self.sizes)
+        with World(self.folder / "costs", costs.GENERATED, 0, http1=True) as world:
+            costs.add_named(world.api)
+            with world.just_mounted() as mnt:
+                counted = costs.write_requests(world.api, mnt)
+        report.draw_requests(DOCS / "requests.svg",
+                             [(what, sum(counts.values())) for what, counts in counted])
+        with World(self.folder / "round-trips", costs.STACKS, 0, http1=True) as world:
+            costs.write_round_trips(world.mounted)
+
 
 def in_turns(sides, runs):
-    """{name: seconds of each run}: in turns, so that what else the machine does meets all."""
+    """{name: what each run gave}: in turns, so that what else the machine does meets all."""
     found = {name: [] for name in sides}
     for _ in range(runs):
         for name, side in sides.items():
             found[name].append(side())
     return found
-
-
-def in_ms(seconds):
-    return [1000 * value for value in seconds]
-
-
-def measure(work, world, runs):
-    with work.pair(world) as (ours, floor):
-        found = in_turns(dict(ours=ours, floor=floor), runs)
-    return dict(work=work.name, title=work.title, against=work.floor, goal=work.goal,
-                rtt=None if work.kind == "warm" else world.rtt_ms, unit="ms",
-                ours=in_ms(found["ours"]), floor=in_ms(found["floor"]))
-
-
-def wanted(work, rtt, options):
-    """The wire does not matter to warm works, which are measured once; a far one has a goal only
-    when there is a distance."""
-    kinds = {"wire": True, "warm": rtt == min(options.rtt), "far": rtt > 0}
-    return work.name in options.only and kinds[work.kind]
-
-
-def measure_works(options, folder):
-    for rtt in options.rtt:
-        works = [work for work in WORKS if wanted(work, rtt, options)]
-        if works:
-            with World(folder / f"rtt{rtt}", STACKS, rtt, options.http1) as world:
-                for work in works:
-                    yield measure(work, world, options.runs)
-
-
-def measure_all(options, folder):
-    yield from measure_works(options, folder)
-    if "size" in options.only:
-        with contextlib.ExitStack() as stack:
-            worlds = [stack.enter_context(World(folder / f"size{size}", size, 0, options.http1))
-                      for size in SIZES]
-            sides = {world.stacks: by_size(world) for world in worlds}
-            yield from size_rows(in_turns(sides, options.runs))
-
-
-def size_rows(found):
-    """found: {stacks: [(seconds, MB), …]}."""
-    each = {size: [1000 * took * 1000 / size for took, _ in runs] for size, runs in found.items()}
-    for small, large in zip(SIZES, SIZES[1:]):
-        yield dict(work=f"size-{large}", title=f"mount, `ls`: each 1,000 of {large:,} stacks",
-                   against=f"each 1,000 of {small:,}", goal=1.2, rtt=0, unit="ms",
-                   ours=each[large], floor=each[small])
-    peaks = [mb for _, mb in found[SIZES[-1]]]
-    yield dict(work="memory", title=f"memory at most, with {SIZES[-1]:,} stacks", against="",
-               goal=150, rtt=None, unit="MB", ours=peaks, floor=None)
 
 
 # ---- surroundings ----
@@ -139,14 +183,13 @@ def prepare():
 def main():
     options = arguments()
     prepare()
-    rows = []
-    report.print_heading()
     with work_folder() as folder:
-        for row in measure_all(options, folder):
-            rows.append(report.judged(row))
-            report.print_row(rows[-1])
-    (BUILD / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
-    if options.check and not all(row["ok"] for row in rows):
+        bench = Bench(options, folder)
+        bench.measure()
+        if options.write:
+            bench.write()
+    (BUILD / "bench.json").write_text(json.dumps(bench.rows, indent=1) + "\n")
+    if options.check and not all(row["ok"] for row in bench.rows):
         sys.exit(1)
 
 

@@ -11,16 +11,13 @@ import re
 import select
 import shutil
 import subprocess
-import sys
 import time
 
+import mount as mount_lib
+from account import Account
+from emulator import TlsFront
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "tests" / "lib"))
-
-import mount as mount_lib  # noqa: E402
-from account import Account  # noqa: E402
-from emulator import TlsFront  # noqa: E402
-
 BUILD = TOP / "build-bench"
 TTL_S = 3600  # nothing is renewed while it is measured
 MOUNT_OPTIONS = dict(ttl=TTL_S, rate=0, max_rotate=0)
@@ -138,7 +135,7 @@ def passthrough_source(folder):
     if not installed.exists():
         unpacked = folder / "libfuse3-dev"
         unpacked.mkdir(exist_ok=True)
-        subprocess.run("apt-get -qq download libfuse3-dev && dpkg-deb -x libfuse3-dev_*.deb .",
+        subprocess.run("apt-get -qq -o APT::Sandbox::User=root download libfuse3-dev && dpkg-deb -x libfuse3-dev_*.deb .",
                        shell=True, check=True, cwd=unpacked)
         installed = unpacked / name
     return installed
@@ -174,7 +171,7 @@ class World:
         """One that is yet to be started, in the background as a user does."""
         self.mounts += 1
         return mount_lib.Mount(BUILD / "stacksfs", self.folder, self.wire.url, self.api.token,
-                               dict(MOUNT_OPTIONS, cacert=self.wire.cacert, **options),
+                               dict(MOUNT_OPTIONS, cacert=self.wire.cacert) | options,
                                background=True, name=f"mnt{self.mounts}")
 
     @contextlib.contextmanager
@@ -190,11 +187,16 @@ class World:
             raise RuntimeError("; ".join(problems))
 
     @contextlib.contextmanager
-    def mounted(self, **options):
-        """A mount that has the whole list, and of which the kernel has nothing."""
+    def just_mounted(self, **options):
         mnt = self.new_mount(**options)
         mnt.launch()
         with self.launched(mnt):
+            yield mnt
+
+    @contextlib.contextmanager
+    def mounted(self, **options):
+        """A mount that has the whole list, and of which the kernel has nothing."""
+        with self.just_mounted(**options) as mnt:
             os.path.lexists(mnt / "no-such-stack")  # a name is looked for when the list is whole
             yield mnt
 
@@ -232,24 +234,21 @@ class World:
         return {name: record.id for name, record in self.api.directories().items()
                 if record.type == "server"}
 
-    def curl(self, name, paths, *options, following=()):
+    def curl(self, name, paths, *options, following=(), straight=False):
         """A command of one curl process that asks for all of the paths, with options of its
         configuration file; then, on the same connection, for what follows: [[path, option, …], …].
-        """
-        config = self.folder / f"{name}.curl"
-        parts = [self._curl_part(paths, options)]
-        parts += [self._curl_part([path], more) for path, *more in following]
-        config.write_text("next\n".join(parts))
-        return ["curl", "-q", "--no-progress-meter", "-K", config]
 
-    def _curl_part(self, paths, options):
-        lines = [f'header = "Authorization: Bearer {self.api.token}"', "globoff", "fail",
-                 'noproxy = "*"', *options]
-        if self.wire.cacert:
-            lines += ["http2", f'cacert = "{self.wire.cacert}"']
-        for path in paths:
-            lines += [f'url = "{self.wire.url}{path}"', "output = /dev/null"]
-        return "\n".join(lines) + "\n"
+        straight: not over the wire, but to the emulator itself."""
+        config = self.folder / f"{name}.curl"
+        url, cacert = (self.api.url, None) if straight else (self.wire.url, self.wire.cacert)
+        common = [f'header = "Authorization: Bearer {self.api.token}"', "globoff", "fail",
+                  'noproxy = "*"', *(["http2", f'cacert = "{cacert}"'] if cacert else [])]
+        parts = [[paths, options], *(([path], more) for path, *more in following)]
+        config.write_text("next\n".join(
+            "".join(f"{line}\n" for line in [*common, *options]) +
+            "".join(f'url = "{url}{path}"\noutput = /dev/null\n' for path in paths)
+            for paths, options in parts))
+        return ["curl", "-q", "--no-progress-meter", "-K", config]
 
 
 def peak_kb(pid):
