@@ -12,7 +12,7 @@ import sys
 import time
 
 from mount import eventually, mounted_at
-from world import Wire, end, first_line, run
+from world import end, first_line, run, wire
 from works import CAT
 
 STACKS = 100
@@ -39,15 +39,15 @@ class StaticServer:
 
 
 class Rclone:
-    def __init__(self, wire, folder):
+    def __init__(self, way, folder):
         self.path, self.cache = folder / "rclone", folder / "rclone-cache"
         self.path.mkdir()
-        self.command = ["rclone", "mount", ":http:", self.path, "--http-url", wire.url,
+        self.command = ["rclone", "mount", ":http:", self.path, "--http-url", way.url,
                         "--config", "/dev/null", "--cache-dir", self.cache, "--read-only",
                         "--vfs-cache-mode", "full", "--dir-cache-time", "1h",
                         "--attr-timeout", "1h", "--log-file", folder / "rclone.log"]
-        if wire.cacert:
-            self.command += ["--ca-cert", wire.cacert]
+        if way.cacert:
+            self.command += ["--ca-cert", way.cacert]
 
     @contextlib.contextmanager
     def mounted(self):
@@ -69,8 +69,8 @@ def rclone_mount(world):
         yield None
         return
     with StaticServer(world.tree()) as server, \
-            Wire(server, world.folder / "static", world.rtt_ms, world.wire.http1) as wire:
-        yield Rclone(wire, world.folder)
+            wire(server, world.folder / "static", world.rtt_ms, world.http1) as way:
+        yield Rclone(way, world.folder)
 
 
 def first_and_again(mounted, line):

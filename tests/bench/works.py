@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import time
 import typing
@@ -112,7 +113,7 @@ def warm(world, command):
 
 
 def in_folder(line):
-    return lambda path, own: f"cd {path} && {line}"
+    return lambda path, own: f"cd {shlex.quote(str(path))} && {line}"
 
 
 def warm_work(name, title, goal, command):

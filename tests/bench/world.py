@@ -2,9 +2,10 @@
 """What is measured, and what it is measured against: an emulated account behind a wire, mounts of
 it, and libfuse's passthrough_ll over a copy of what such a mount shows.
 
-Everything is below one folder, a tmpfs of a mount namespace of our own, and ends with World.close().
+Everything is below one folder, a tmpfs of a mount namespace of our own, and ends with its World.
 """
 import contextlib
+import dataclasses
 import os
 import pathlib
 import re
@@ -24,14 +25,14 @@ MOUNT_OPTIONS = dict(ttl=TTL_S, rate=0, max_rotate=0)
 PASSTHROUGH_OPTIONS = f"cache=always,timeout={TTL_S}"
 
 
-def run(command, cwd=None, env=None):
+def run(command, cwd=None):
     """Run a program, or a bash line, that must succeed and say nothing; what it prints is dropped.
 
     Seconds from its start to its end."""
     if isinstance(command, str):
         command = ["bash", "-c", command]
     began = time.perf_counter()
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, check=False,
+    done = subprocess.run([str(part) for part in command], cwd=cwd, check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE)
     took = time.perf_counter() - began
@@ -54,35 +55,40 @@ def end(process):
         process.stdout.close()
 
 
+@dataclasses.dataclass
 class Wire:
-    """How a client reaches a server: url and, behind TLS, cacert.
+    """How a client reaches a server."""
+
+    url: str
+    cacert: str | None  # of a server behind TLS
+
+
+@contextlib.contextmanager
+def wire(server, folder, rtt_ms, http1=False):
+    """A Wire to a server on a port of loopback.
 
     http1: nothing but HTTP/1.1 to the server itself; else nghttpx stands before it, with TLS and
     HTTP/2.  The delay is between the client and the first of them.
     """
-
-    def __init__(self, server, folder, rtt_ms, http1=False):
-        self.close = contextlib.ExitStack()
-        self.cacert, port, scheme = None, server.port, "http"
+    with contextlib.ExitStack() as stack:
+        cacert, port, scheme = None, server.port, "http"
         if not http1:
-            front = self.close.enter_context(TlsFront(server, folder, args=["--no-ocsp"]))
-            self.cacert, port, scheme = front.cacert, front.port, "https"
+            front = stack.enter_context(TlsFront(server, folder, args=["--no-ocsp"]))
+            cacert, port, scheme = front.cacert, front.port, "https"
         if rtt_ms:
-            port = self._delay(port, rtt_ms)
-        self.http1 = http1
-        self.url = f"{scheme}://127.0.0.1:{port}"
+            port = stack.enter_context(delayed(port, rtt_ms))
+        yield Wire(f"{scheme}://127.0.0.1:{port}", cacert)
 
-    def _delay(self, port, rtt_ms):
-        proxy = subprocess.Popen([BUILD / "tests" / "delay-proxy", str(port), str(rtt_ms)],
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        self.close.callback(end, proxy)
-        return int(first_line(proxy))
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close.close()
+@contextlib.contextmanager
+def delayed(port, rtt_ms):
+    """Another port, that is so far from the first one."""
+    proxy = subprocess.Popen([BUILD / "tests" / "delay-proxy", str(port), str(rtt_ms)],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        yield int(first_line(proxy))
+    finally:
+        end(proxy)
 
 
 class Passthrough:
@@ -148,16 +154,14 @@ class World:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir()
         self.rtt_ms, self.stacks = rtt_ms, stacks
-        self.stack = contextlib.ExitStack()
+        self.http1 = http1
         self.mounts = 0
-        try:
+        with contextlib.ExitStack() as stack:
             self.api = Account(BUILD / "stacks-emulator", stacks=stacks, page_size=100,
                                log_dir=self.folder)
-            self.stack.callback(self.api.stop)
-            self.wire = self.stack.enter_context(Wire(self.api, self.folder / "tls", rtt_ms, http1))
-        except BaseException:
-            self.stack.close()
-            raise
+            stack.callback(self.api.stop)
+            self.wire = stack.enter_context(wire(self.api, self.folder / "tls", rtt_ms, http1))
+            self.stack = stack.pop_all()
 
     def __enter__(self):
         return self
