@@ -90,6 +90,7 @@ int endpoint_ask(struct api *api, enum api_endpoint endpoint, struct http_spec *
 		 http_done_fn *done, void *arg, struct http_call **ret_call)
 {
 	spec->method = endpoints[endpoint].method;
+	spec->kind = endpoint;
 	spec->retry = endpoints[endpoint].retry;
 	spec->max_body_bytes = endpoints[endpoint].max_body_bytes;
 	return http_submit(api->http, spec, done, arg, ret_call);

@@ -31,7 +31,7 @@ static bool spec_is_good(const struct http_spec *spec)
 	return target_is_good(spec->target) && validator_is_good(spec->if_none_match) &&
 	       validator_is_good(spec->if_match) && spec->body_len <= HTTP_MAX_BODY_BYTES &&
 	       (spec->body || spec->body_len == 0) && spec->timeout_ms <= HTTP_MAX_TIMEOUT_MS &&
-	       spec->class <= HTTP_CLASS_READAHEAD;
+	       spec->class <= HTTP_CLASS_READAHEAD && spec->kind < HTTP_MAX_KINDS;
 }
 
 static size_t string_size(const char *s)

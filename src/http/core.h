@@ -52,6 +52,7 @@ struct http {
 	/* The http thread's. */
 	struct call_list places[N_PLACES];
 	unsigned n_running;
+	unsigned n_running_of[HTTP_MAX_KINDS];
 	struct rate rate;
 	struct breaker breaker;
 	uint64_t random;

@@ -106,12 +106,18 @@ static void end_with_answer(struct http *h, struct http_call *call,
 	end_call(h, call, &result);
 }
 
+static void count_running(struct http *h, const struct http_call *call, int change)
+{
+	h->n_running += (unsigned)change;
+	h->n_running_of[call->spec.kind] += (unsigned)change;
+}
+
 static void stop_try(struct http *h, struct http_call *call)
 {
 	if (!call->try)
 		return;
 	h->transport->ops->cancel(h->transport, TAKE_PTR(call->try));
-	h->n_running--;
+	count_running(h, call, -1);
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe = true; /* nobody knows how far it got */
 	breaker_nothing(&h->breaker, clock_now_ms(h->clock), call->probe);
@@ -278,7 +284,7 @@ static void try_done(void *arg, struct transport_answer *answer)
 	struct http *h = call->http;
 
 	call->try = NULL;
-	h->n_running--;
+	count_running(h, call, -1);
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe |= retry_maybe_processed(answer->err, answer->sent, answer->status);
 	judge_try(h, call, answer);
@@ -298,6 +304,13 @@ static void try_done(void *arg, struct transport_answer *answer)
 
 /* ---- the beginning of a try ---- */
 
+static unsigned n_slots(const struct http *h)
+{
+	unsigned n = h->transport->ops->capacity(h->transport);
+
+	return n < HTTP_MAX_RUNNING ? n : HTTP_MAX_RUNNING;
+}
+
 /* Slots that a class may fill: the last ones are kept for those before it, so
  * that a save never waits for a slot that readahead holds. */
 static unsigned window(const struct http *h, enum http_class class)
@@ -307,11 +320,19 @@ static unsigned window(const struct http *h, enum http_class class)
 		[HTTP_CLASS_USER] = 1,
 		[HTTP_CLASS_READAHEAD] = 2,
 	};
-	unsigned n = h->transport->ops->capacity(h->transport);
+	unsigned n = n_slots(h);
 
-	if (n > HTTP_MAX_RUNNING)
-		n = HTTP_MAX_RUNNING;
 	return n - n * kept_eighths[class] / 8;
+}
+
+/* Of those, one kind leaves a few to others: an endpoint that hangs must not hang
+ * the rest. */
+static bool kind_is_full(const struct http *h, const struct http_call *call)
+{
+	const struct http_spec *spec = &call->spec;
+
+	return spec->class != HTTP_CLASS_SAVE &&
+	       h->n_running_of[spec->kind] >= window(h, spec->class) - n_slots(h) / 16;
 }
 
 /* Whether this call may begin a try now: the one place that decides it.  If
@@ -378,7 +399,7 @@ static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 		end_early(h, call, r, "the request could not be set up");
 		return;
 	}
-	h->n_running++;
+	count_running(h, call, 1);
 	call_move_last(call, &h->places[PLACE_RUNNING]);
 }
 
@@ -401,7 +422,9 @@ static uint64_t begin_queued(struct http *h, uint64_t now_ms)
 				probe_ms = h->breaker.next_probe_ms - now_ms;
 				continue;
 			}
-			/* Who comes later must not overtake. */
+			if (kind_is_full(h, call))
+				continue;
+			/* Who comes later must not overtake, but for other kinds. */
 			if (!may_begin(h, call, now_ms, &wait_ms))
 				return min_u64(wait_ms, probe_ms);
 			if (call->spec.pinned && call->spec.token_no != h->token_no)

@@ -38,11 +38,13 @@ enum http_retry {
 #define HTTP_MAX_TARGET_BYTES 4096
 #define HTTP_MAX_BODY_BYTES (8 * 1024 * 1024)
 #define HTTP_MAX_TIMEOUT_MS (3600 * 1000u)
+#define HTTP_MAX_KINDS 16
 
 struct http_spec {
 	enum http_method method;
 	enum http_retry retry;
 	enum http_class class;
+	unsigned kind;             /* what is asked; one kind, if it hangs, leaves slots to others */
 	const char *target;        /* path and query, "/v1/stacks"; copied by http_submit */
 	const char *if_none_match; /* or NULL; copied */
 	const char *if_match;      /* or NULL; copied */

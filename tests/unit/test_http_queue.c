@@ -114,7 +114,8 @@ static void test_hurry_of_what_ends(void **state)
 	assert_ended(&o, -ECANCELED, 0);
 }
 
-static unsigned start_many(enum http_class class, unsigned n, struct outcome *o)
+/* Of as many kinds, in turn. */
+static unsigned start_kinds(enum http_class class, unsigned kinds, unsigned n, struct outcome *o)
 {
 	size_t before = started();
 
@@ -122,10 +123,16 @@ static unsigned start_many(enum http_class class, unsigned n, struct outcome *o)
 		struct http_spec spec = get_spec("/x");
 
 		spec.class = class;
+		spec.kind = i % kinds;
 		submit(&spec, &o[i]);
 	}
 	turn();
 	return (unsigned)(started() - before);
+}
+
+static unsigned start_many(enum http_class class, unsigned n, struct outcome *o)
+{
+	return start_kinds(class, 2, n, o);
 }
 
 /* Whatever the transport says, at most 64; and the last slots are kept. */
@@ -143,6 +150,41 @@ static void test_window(void **state)
 	turn();
 	assert_int_equal(started(), 65);
 	assert_int_equal(w.fake->max_running, 64);
+}
+
+/* One that hangs holds not all, neither against others of its class nor, read
+ * ahead, against who waits for the same. */
+static void test_one_kind_leaves_slots(void **state)
+{
+	static struct outcome o[4][100];
+	struct http_spec other = get_spec("/other");
+	struct outcome first = { 0 };
+
+	memset(o, 0, sizeof(o));
+	assert_int_equal(start_kinds(HTTP_CLASS_READAHEAD, 1, 100, o[0]), 44);
+	assert_int_equal(start_kinds(HTTP_CLASS_USER, 1, 100, o[1]), 8);
+	other.class = HTTP_CLASS_USER;
+	other.kind = HTTP_MAX_KINDS - 1;
+	submit(&other, &first); /* behind 92 of the other kind */
+	turn();
+	assert_string_equal(try_no(52)->request.target, "/other");
+	for (unsigned i = 0; i < 10; i++)
+		submit(&other, &o[2][i]);
+	turn();
+	assert_int_equal(w.fake->running, 56);
+	assert_int_equal(start_kinds(HTTP_CLASS_SAVE, 1, 100, o[3]), 8);
+	reply(52, 200); /* that slot is the next one's of the same kind */
+	turn();
+	assert_int_equal(w.fake->running, 64);
+}
+
+static void test_a_kind_that_is_none(void **state)
+{
+	struct http_spec spec = get_spec("/x");
+	struct outcome o = { 0 };
+
+	spec.kind = HTTP_MAX_KINDS;
+	assert_int_equal(http_submit(w.http, &spec, on_done, &o, NULL), -EINVAL);
 }
 
 static void test_window_follows_capacity(void **state)
@@ -574,6 +616,8 @@ int main(void)
 		TEST(test_hurry_of_what_ends),
 		TEST(test_window),
 		TEST(test_window_follows_capacity),
+		TEST(test_one_kind_leaves_slots),
+		TEST(test_a_kind_that_is_none),
 		TEST(test_retry_goes_first),
 		TEST(test_rate),
 		TEST(test_rate_serves_saves_first),

@@ -17,7 +17,7 @@
 #define TTL 30000
 #define STALE 3600000
 #define N_STACKS 200
-#define MOST_AHEAD 48 /* requests at once: the rest of the slots are others' */
+#define MOST_AHEAD 44 /* requests at once: the rest of the slots are others', and other files' */
 
 enum { UPWARDS, DOWNWARDS, N_ORDERS };
 
