@@ -164,7 +164,7 @@ static void list_repeat(struct store *store)
 {
 	store->list_again = true;
 	store->list_flight.running = false;
-	int r = list_begin(store, store->list_flight.in_time, HTTP_CLASS_USER);
+	int r = list_begin(store, store->list_flight.in_time);
 	store->list_flight.running = true;
 	if (r < 0)
 		list_failed(store, &(struct api_error){ .err = r });
@@ -317,9 +317,12 @@ static void list_done(void *arg, const struct api_error *error, struct api_list 
 
 /* ---- its beginning ---- */
 
-int list_begin(struct store *store, bool in_time, enum http_class class)
+/* In time, in the background, is no less urgent: everybody is shown the old list
+ * until it is over, so it must not queue behind what is read ahead. */
+int list_begin(struct store *store, bool in_time)
 {
-	int r = api_list(store->api, class, store->list, first_page_came, list_done, store);
+	int r = api_list(store->api, HTTP_CLASS_USER, store->list, first_page_came, list_done,
+			 store);
 
 	if (r < 0)
 		return r;
@@ -332,7 +335,7 @@ int store_start(struct store *store, void (*call)(void *arg, const struct api_er
 {
 	store->first_page = call;
 	store->first_page_arg = arg;
-	return list_begin(store, false, HTTP_CLASS_USER);
+	return list_begin(store, false);
 }
 
 /* ---- refresh ---- */
@@ -355,7 +358,7 @@ int store_refresh(struct store *store, struct store_wait *w)
 		wait_ring_add(&store->next_list, w);
 		return STORE_WAIT;
 	}
-	int r = list_begin(store, false, HTTP_CLASS_USER);
+	int r = list_begin(store, false);
 	if (r < 0)
 		return store_fail(store, w, r);
 	refresh_begun(store);
@@ -366,7 +369,7 @@ static void begin_next_list(struct store *store)
 {
 	if (wait_ring_empty(&store->next_list) || store->list_flight.running)
 		return;
-	int r = list_begin(store, false, HTTP_CLASS_USER);
+	int r = list_begin(store, false);
 	struct api_error error = { .err = r };
 
 	if (r == 0)

@@ -194,7 +194,7 @@ void readahead_step(struct store *store, const struct stack *stack, enum store_p
 void readahead_failed(struct store *store, enum store_part which);
 
 /* list.c */
-NODISCARD int list_begin(struct store *store, bool in_time, enum http_class class);
+NODISCARD int list_begin(struct store *store, bool in_time);
 void list_free(struct store *store);
 
 #endif

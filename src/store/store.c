@@ -141,7 +141,7 @@ bool store_believes_404(struct store *store, const struct api_meta *meta,
 	if (meta->token_no == store->token_no)
 		return true;
 	*error = &store_other_account;
-	if (!store->list_flight.running && list_begin(store, false, HTTP_CLASS_USER) < 0)
+	if (!store->list_flight.running && list_begin(store, false) < 0)
 		*error = &store_no_memory;
 	return false;
 }
@@ -155,7 +155,7 @@ void store_look_at_account(struct store *store)
 {
 	if (store->list_flight.running)
 		return;
-	int r = list_begin(store, false, HTTP_CLASS_USER);
+	int r = list_begin(store, false);
 	(void)r; /* then the next list will do */
 }
 
@@ -235,7 +235,7 @@ int store_need_names(struct store *store, struct store_wait *w)
 	if (store->list)
 		return hit(store);
 	if (!store->list_flight.running) {
-		int r = list_begin(store, false, HTTP_CLASS_USER);
+		int r = list_begin(store, false);
 		if (r < 0)
 			return store_fail(store, w, r);
 	}
@@ -256,8 +256,7 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 	if (age == AGE_RENEW && (f->running || store_quiet(store, QUIET_ALL)))
 		return hit(store);
 	if (!f->running) {
-		r = list_begin(store, age == AGE_RENEW,
-			       age == AGE_RENEW ? HTTP_CLASS_READAHEAD : HTTP_CLASS_USER);
+		r = list_begin(store, age == AGE_RENEW);
 		if (r < 0 && age == AGE_OLD)
 			return store_fail(store, w, r);
 	}

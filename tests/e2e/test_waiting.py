@@ -104,6 +104,29 @@ def test_readers_that_hang_delay_nobody_else(account, mount):
         assert readers.poll() is None
 
 
+@pytest.mark.any_requests("a hung request may be tried again")
+def test_an_endpoint_that_hangs_delays_no_other(account, mount):
+    """The requests that hang would take all the slots that there are for what users wait for."""
+    api = account(stacks=120)
+    names = [name for name, record in api.directories().items() if record.type == "server"][:70]
+    mnt = mount(api, timeout=20, ttl=1, stale=0)
+    assert len(mnt.names()) == 120
+    api.fault(kind="hang", path=DEPENDENCIES)
+    with running("/usr/bin/python3", "-c", MANY_READERS,
+                 *(mnt / name / "dependencies" for name in names)) as readers:
+        api.wait(path=DEPENDENCIES, count=40, timeout=10)
+        listed = api.count(path=LIST)
+        took = []
+        while api.count(path=LIST) < listed + 3:
+            began = time.monotonic()
+            assert len(mnt.names()) == 120
+            assert mnt.config(names[0])
+            assert mnt.read(names[len(took) % len(names)], "systemToken")
+            took.append(time.monotonic() - began)
+        assert readers.poll() is None
+    assert max(took) < 1 * SLOWER, "tokens, records and the list, each asked for when it is old"
+
+
 def test_a_hanging_token_does_not_hold_up_its_own_directory(api, mount):
     mnt = mount(api)
     api.fault(kind="hang", path=TOKEN)
