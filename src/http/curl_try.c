@@ -190,7 +190,9 @@ static int set_once(struct transport_try *t)
 
 	if (t->request.method == HTTP_GET)
 		return 0;
-	int r = set_longs(t->easy, changes, ARRAY_SIZE(changes));
+	/* libcurl does not only pass over what is older, it closes it: no need to for
+	 * a new connection, which there may be none, with the name server away. */
+	int r = t->request.fresh_connection ? 0 : set_longs(t->easy, changes, ARRAY_SIZE(changes));
 	if (r == 0)
 		r = from_code(curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, before_request));
 	return r < 0 ? r : set_pointer(t->easy, CURLOPT_PREREQDATA, t);
