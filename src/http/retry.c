@@ -87,7 +87,7 @@ bool retry_decide(const struct retry_case *c, uint64_t *random, uint64_t *ret_de
 		return delay_as_told(c, random, ret_delay_ms);
 
 	uint64_t delay_ms = retry_backoff_ms(c->tries, random);
-	if (delay_ms >= c->left_ms)
+	if (delay_ms + RETRY_MIN_LEFT_MS >= c->left_ms)
 		return false;
 	*ret_delay_ms = delay_ms;
 	return true;

@@ -14,6 +14,7 @@
 #define RETRY_MAX_TRIES 4
 #define RETRY_BASE_MS 500
 #define RETRY_CAP_MS 8000
+#define RETRY_MIN_LEFT_MS 100 /* for a try to have a chance: else its end hides why it was made */
 #define RETRY_AFTER_MAX_MS (24 * 3600 * 1000LL) /* a server that says more means "not today" */
 
 /* How a try ended. */
@@ -34,7 +35,7 @@ bool retry_is_transient(int err, int status);
 bool retry_maybe_processed(int err, bool sent, int status);
 
 /* Whether to try again; then *ret_delay_ms says when, always less than
- * left_ms.  HTTP_RETRY_NEVER is judged like ALWAYS: the caller of http acts on it. */
+ * left_ms, and by RETRY_MIN_LEFT_MS where the server did not say it.  HTTP_RETRY_NEVER is judged like ALWAYS: the caller of http acts on it. */
 bool retry_decide(const struct retry_case *c, uint64_t *random, uint64_t *ret_delay_ms);
 
 /* Full jitter: evenly from 0 to min(RETRY_CAP_MS, RETRY_BASE_MS * 2^(tries-1)).

@@ -156,6 +156,10 @@ static void test_decide_deadline(void **state)
 	assert_true(decide(&c));
 	c.retry_after_ms = RETRY_AFTER_MAX_MS;
 	assert_false(decide(&c));
+	c.retry_after_ms = -1;
+	c.left_ms = RETRY_MIN_LEFT_MS; /* a try that must fail would say no more than that */
+	for (int i = 0; i < 100; i++)
+		assert_false(decide(&c));
 }
 
 static void test_decide_waits_as_told(void **state)

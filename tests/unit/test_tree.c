@@ -229,12 +229,10 @@ static const char *names_in(enum tree_order order, struct dir *first)
 	static char out[256];
 	struct dir *next[16];
 	size_t n = tree_upcoming(tree, first, order, next, 16);
+	int at = snprintf(out, sizeof(out), "%s ", first->name);
 
-	snprintf(out, sizeof(out), "%s ", first->name);
-	for (size_t i = 0; i < n; i++) {
-		strcat(out, next[i]->name);
-		strcat(out, " ");
-	}
+	for (size_t i = 0; i < n; i++)
+		at += snprintf(out + at, sizeof(out) - (size_t)at, "%s ", next[i]->name);
 	return out;
 }
 
