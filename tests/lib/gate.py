@@ -74,8 +74,9 @@ class Gate:
 
     def _start(self, run, *arguments):
         thread = threading.Thread(target=run, args=arguments, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        with self._lock:
+            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
 
     def _accept(self, listener, use):
         with contextlib.suppress(OSError):
@@ -89,8 +90,18 @@ class Gate:
     def _connect(self, near):
         far = socket.create_connection(("127.0.0.1", self._to))
         self._keep(near, far)
-        self._start(self._copy, near, far)
-        self._start(self._copy, far, near)
+        self._start(self._serve, near, far)
+
+    def _serve(self, near, far):
+        """A connection, until both sides have ended it."""
+        answers = threading.Thread(target=self._copy, args=(far, near), daemon=True)
+        answers.start()
+        self._copy(near, far)
+        answers.join()
+        with self._lock:
+            self._open -= {near, far}
+        near.close()
+        far.close()
 
     def _copy(self, source, to):
         with contextlib.suppress(OSError):
