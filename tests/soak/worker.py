@@ -151,7 +151,7 @@ class Worker:
         found = None
         for line in stderr.splitlines():
             codes = [code for words, code in WORDS.items() if words in line]
-            codes += [getattr(errno, name) for name in re.findall(r"\bE[A-Z]{3,}\b", line)
+            codes += [getattr(errno, name) for name in re.findall(r"\bE[A-Z0-9]{2,}\b", line)
                       if hasattr(errno, name)]  # as node says it
             for code in codes:
                 found = found or errno.errorcode[code]

@@ -331,8 +331,9 @@ class Maker(Worker):
             self.complain(f"{name} was lost")
             return
         self.diary.facts["deleted"].append(stack["_id"])
+        # EISDIR is its word for a directory that it could not stat.
         done = self.program("rm -r", ["rm", "-r", self.mnt / name],
-                            may_fail=VANISHING | {errno.ENOTEMPTY, errno.EPERM})
+                            may_fail=VANISHING | {errno.ENOTEMPTY, errno.EPERM, errno.EISDIR})
         if done.returncode == 0 and self.found(name):
             self.complain(f"rm -r {name} went well, and it is there")
         if done.returncode and self.found(name):
