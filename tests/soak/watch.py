@@ -10,6 +10,8 @@ from account import endpoint
 
 #: What a process may have more at the end than after the warm-up.
 MEMORY_PART, MEMORY_KB, DESCRIPTORS, THREADS = 0.15, 6 * 1024, 12, 2
+#: Of connections there are more or fewer as much or little is asked at once: a bound for them.
+SOCKETS = 64 + 8
 
 
 class Process:
@@ -27,9 +29,11 @@ class Process:
         try:  # of a process that must not be dumped only root may ask
             values["Pss"] = int(re.search(r"^Pss:\s+(\d+)", (proc / "smaps_rollup").read_text(),
                                           re.M).group(1))
-            values["fds"] = len(os.listdir(proc / "fd"))
-        except PermissionError:
-            pass
+            ends = [os.readlink(end.path) for end in os.scandir(proc / "fd")]
+            values["sockets"] = sum(end.startswith("socket:") for end in ends)
+            values["fds"] = len(ends) - values["sockets"]
+        except (PermissionError, FileNotFoundError):
+            pass  # the latter: one was closed just now
         self.samples.append(values)
 
     def between(self, name):
@@ -50,11 +54,14 @@ class Process:
             before, after = self.between(name)
             if after > before + allowed:
                 yield f"{self.name}: {name} was {before:.0f} after the warm-up, and is {after:.0f}"
+        most = max((sample.get("sockets", 0) for sample in self.samples), default=0)
+        if most > SOCKETS:
+            yield f"{self.name}: {most} sockets at once"
 
     def describe(self):
         return f"{self.name}: " + ", ".join(
             f"{name} {before:.0f} -> {after:.0f}{unit}"
-            for name, unit in (("VmRSS", " kB"), ("Pss", " kB"), ("fds", ""), ("Threads", ""))
+            for name, unit in (("VmRSS", " kB"), ("Pss", " kB"), ("fds", ""), ("sockets", ""), ("Threads", ""))
             for before, after in [self.between(name)])
 
 
