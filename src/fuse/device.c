@@ -1,15 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /* The traffic with /dev/fuse, for what libfuse does not do. */
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
+#include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fuse/private.h"
 
+#define LINGER_NS 20000
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* A program that goes through files asks for the next one some microseconds after
+ * it has the last.  To fall asleep and be woken takes longer, and much longer
+ * where a core has to come out of its idle state; so we look a few times more before
+ * we sleep, and leave the core to whoever else wants it. */
+static ssize_t read_lingering(int fd, void *buf, size_t len)
+{
+	int64_t until = now_ns() + LINGER_NS;
+	ssize_t n;
+
+	while ((n = read(fd, buf, len)) < 0 && errno == EAGAIN && now_ns() < until)
+		sched_yield();
+	return n;
+}
+
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 {
-	return read(fd, buf, len);
+	struct pollfd device = { .fd = fd, .events = POLLIN };
+	ssize_t n = read_lingering(fd, buf, len);
+
+	while (n < 0 && errno == EAGAIN) {
+		if (poll(&device, 1, -1) < 0)
+			return -1; /* EINTR: mount_abort */
+		n = read(fd, buf, len);
+	}
+	return n;
 }
 
 /* libfuse up to 3.16 asks for FUSE_PARALLEL_DIROPS and then does not tell the
@@ -37,7 +74,12 @@ int device_take(struct mount *mount)
 {
 	static const struct fuse_custom_io io = { .read = device_read, .writev = device_writev };
 
-	return fuse_session_custom_io(mount->session, &io, fuse_session_fd(mount->session));
+	int fd = fuse_session_fd(mount->session);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return fuse_session_custom_io(mount->session, &io, fd);
 }
 
 /* Give up the connection without unmounting by path: fuse_session_unmount looks

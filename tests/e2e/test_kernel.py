@@ -4,7 +4,7 @@ import os
 
 import pytest
 from mount import output_of
-from opcodes import settled_reads
+from opcodes import settled_replies
 
 STACKS = 40
 
@@ -17,9 +17,9 @@ def api(account):
 def cost(mnt, action):
     """Requests of the kernel for an action, when it is done for the third time."""
     action(), action()
-    before = settled_reads(mnt.pid)
+    before = settled_replies(mnt.pid)
     action()
-    return settled_reads(mnt.pid) - before
+    return settled_replies(mnt.pid) - before
 
 
 def few(count):
@@ -61,10 +61,10 @@ def test_a_listing_costs_an_open_and_a_release(api, mount):
 def test_a_listing_brings_names_and_attributes_along(api, mount):
     """A first ls -l asks for whole listings, and not for each entry by itself."""
     mnt = mount(api)
-    before = settled_reads(mnt.pid)
+    before = settled_replies(mnt.pid)
     for entry in os.scandir(mnt.path):
         entry.stat()
-    assert settled_reads(mnt.pid) - before in range(STACKS // 2)
+    assert settled_replies(mnt.pid) - before in range(STACKS // 2)
     api.expect(list=1)
 
 
@@ -73,7 +73,7 @@ def test_a_token_leaves_the_page_cache(api, mount):
     mnt = mount(api)
     name = next(n for n, record in api.directories().items() if record.type == "server")
     output_of(["cat", mnt / name / "systemToken"])
-    before = settled_reads(mnt.pid)
+    before = settled_replies(mnt.pid)
     output_of(["cat", mnt / name / "systemToken"])
-    assert settled_reads(mnt.pid) - before in range(3, 7), "open, read, release"
+    assert settled_replies(mnt.pid) - before in range(3, 7), "open, read, release"
     api.expect(list=1, token=1)

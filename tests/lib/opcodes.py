@@ -22,18 +22,18 @@ OPCODES = {1: "LOOKUP", 2: "FORGET", 3: "GETATTR", 4: "SETATTR", 5: "READLINK", 
 ASYNCHRONOUS = {"FORGET", "BATCH_FORGET", "RELEASE", "RELEASEDIR", "INTERRUPT"}
 
 
-def settled_reads(pid):
-    """How often a process has read, once the last release has come too: nobody waits for those.
+def settled_replies(pid):
+    """How often a process has written, once the last release has come too: nobody waits for those.
 
-    In a mount that has nothing to ask the API only /dev/fuse is read."""
-    def reads():
+    A mount that has nothing to ask the API writes its replies only."""
+    def writes():
         text = pathlib.Path(f"/proc/{pid}/io").read_text(encoding="ascii")
-        return int(re.search(r"syscr: (\d+)", text).group(1))
+        return int(re.search(r"syscw: (\d+)", text).group(1))
 
-    seen = [reads()]
+    seen = [writes()]
 
     def unchanged():
-        seen.append(reads())
+        seen.append(writes())
         return len(seen) > 5 and len(set(seen[-5:])) == 1
 
     eventually(unchanged)
@@ -45,7 +45,7 @@ def traced(pid, work):
     """Yields a Counter that is filled at the end: {opcode's name: requests of the kernel}."""
     output = pathlib.Path(work, "opcodes")
     counts = collections.Counter()
-    settled_reads(pid)
+    settled_replies(pid)
     tracer = subprocess.Popen(
         ["strace", "-f", "-e", "trace=read", "-e", "signal=none", "-P", "/dev/fuse", "-xx",
          "-s", "8", "-o", output, "-p", str(pid)],
@@ -55,7 +55,7 @@ def traced(pid, work):
         if "attached" not in said:
             raise RuntimeError(f"strace: {said}")
         yield counts
-        settled_reads(pid)
+        settled_replies(pid)
     finally:
         tracer.send_signal(signal.SIGINT)
         wait_for_exit(tracer.pid, 10 * SLOWER)
