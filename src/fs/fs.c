@@ -486,7 +486,13 @@ static void part_changed(void *arg, struct stack *stack, enum store_part part)
 	if (!dir)
 		return;
 	struct node *node = tree_peek(dir, kind);
-	if (node && !store_part_blob(stack, part))
+	bool gone = !store_part_blob(stack, part);
+	if (gone && kind == NODE_TOKEN && dir->work && dir->work->rotating) {
+		if (node)
+			tree_unlink(fs->tree, node);
+		return;
+	}
+	if (node && gone)
 		tree_detach(fs->tree, node);
 	else
 		fs_replace_version(fs, node);

@@ -69,13 +69,26 @@ static bool may_rotate(const struct fs *fs, struct fs_op *op)
 	return false;
 }
 
+/* UNLINK fails, so the kernel goes on holding what is another token now, perhaps. */
+static void drop_token(struct fs *fs, const struct dir *dir)
+{
+	const struct node *parent = tree_peek(dir, NODE_STACK);
+
+	if (parent && fs->kernel.drop_name)
+		fs->kernel.drop_name(fs->kernel.arg, parent->id, kind_name(NODE_TOKEN));
+	fs_drop_listing(fs, dir);
+}
+
 /* Without a request that left, it does not count. */
 static void rotated(void *arg, const struct change_result *result)
 {
 	struct fs_change *c = arg;
 
+	c->dir->work->rotating = false;
 	if (!result->sent)
 		limit_give_back(&c->fs->rotations);
+	else if (result->err)
+		drop_token(c->fs, c->dir);
 	change_ended(c, result);
 }
 
@@ -105,9 +118,11 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (!limit_take(&fs->rotations, clock_now_ms(fs->clock)))
 		return op_refuse(op, -EPERM, "%u tokens were rotated within a minute (-o max_rotate=)",
 				 fs->rotations.max);
-	struct fs_change *c = change_new(fs, op, NULL, dir, NODE_TOKEN, "unlink");
+	struct work *work = work_get(fs, dir);
+	struct fs_change *c = work ? change_new(fs, op, NULL, dir, NODE_TOKEN, "unlink") : NULL;
 	if (!c)
 		return -ENOMEM;
+	work->rotating = true;
 	remove_token(&fs->changes, dir->stack, rotated, c);
 	return change_wait(c);
 }

@@ -50,6 +50,7 @@ struct work {
 	char *renaming; /* RENAME of the directory to that name, or NULL */
 	const struct node *replacing; /* RENAME of that file onto config.json, or NULL */
 	bool removing;  /* RMDIR */
+	bool rotating;  /* UNLINK of systemToken */
 };
 
 /* The directory's, made when there is none.  NULL: no memory. */
