@@ -112,6 +112,7 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 		store_note_success(store, part->flight.quiet);
 	else
 		store_note_failure(store, part->flight.quiet, error);
+	readahead_answered(store, part->stack, part->which);
 	if (error && !absent && part->ahead)
 		readahead_failed(store, part->which);
 	flight_end(&part->flight, absent ? NULL : error, part_may_be_stale(store, part));

@@ -93,6 +93,7 @@ struct grave {
 struct scan {
 	unsigned order;   /* see store_events */
 	uint64_t used;    /* readahead.steps when it last went on; 0: a free place */
+	uint64_t at_ms;   /* when that was, or when last was answered */
 	struct stack_id last;
 	unsigned window;
 	unsigned n;       /* of ahead */
@@ -101,7 +102,10 @@ struct scan {
 
 struct readahead {
 	struct scan scans[N_SCANS];
-	struct stack_id firsts[N_SCANS]; /* the last steps that nothing foresaw */
+	struct first {
+		struct stack_id id;
+		uint64_t at_ms; /* likewise */
+	} firsts[N_SCANS]; /* the last steps that nothing foresaw, the newest first */
 	unsigned n_firsts;
 	uint64_t steps;
 	uint64_t paused_until_ms; /* after a failure */
@@ -190,6 +194,8 @@ void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part 
 /* readahead.c: somebody uses the part.  asked: which nobody has asked for yet. */
 void readahead_step(struct store *store, const struct stack *stack, enum store_part which,
 		    bool asked);
+/* An answer has come. */
+void readahead_answered(struct store *store, const struct stack *stack, enum store_part which);
 /* What was fetched ahead has failed. */
 void readahead_failed(struct store *store, enum store_part which);
 

@@ -2,16 +2,16 @@
 /* Readahead across directories: a program that uses the same part of one stack
  * after another (rsync, tar, grep -r) finds the next ones fetched.
  *
- * A scan is known by its second step, from a stack to one just behind it in one of
- * the orders in which programs go.  What it will use next is its window, which
- * doubles with each step that was foreseen.  Nothing is asked for but by a step:
- * when the scan stops, at most a window was in vain. */
+ * A scan is known by its second step, at once from a stack to the next in one of the
+ * orders in which programs go.  What it will use next is its window, which doubles
+ * with each step that was foreseen.  Nothing is asked for but by a step: when the
+ * scan stops, at most a window was in vain. */
 #include "store/private.h"
 
 #define FIRST_WINDOW 2
 #define PAUSE_MS 5000
 #define MAX_ROUNDS 8 /* of looking for stacks that have the part */
-#define MAX_SKIP 8 /* stacks that the second step may leave out, of which not all have the part */
+#define MAX_PAUSE_MS 2000 /* since the last answer, for a step to be one */
 
 static bool same_id(const struct stack_id *a, const struct stack_id *b)
 {
@@ -60,6 +60,7 @@ static void go_on(struct store *store, enum store_part which, struct scan *scan,
 		  const struct stack_id *id, unsigned n_passed)
 {
 	scan->last = *id;
+	scan->at_ms = clock_now_ms(store->clock);
 	scan->used = ++store->readahead[which].steps;
 	scan->n -= n_passed;
 	memmove(scan->ahead, scan->ahead + n_passed, scan->n * sizeof(scan->ahead[0]));
@@ -68,13 +69,19 @@ static void go_on(struct store *store, enum store_part which, struct scan *scan,
 	fill(store, which, scan);
 }
 
+/* Whether what comes now belongs to what was then. */
+static bool goes_on(const struct store *store, uint64_t then_ms)
+{
+	return clock_now_ms(store->clock) - then_ms <= MAX_PAUSE_MS;
+}
+
 /* Whether the stack is one that a scan is at, or was expected to come to. */
 static bool is_foreseen(struct store *store, enum store_part which, const struct stack_id *id)
 {
 	struct readahead *ra = &store->readahead[which];
 
 	for (struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
-		if (s->used == 0)
+		if (s->used == 0 || !goes_on(store, s->at_ms))
 			continue;
 		if (same_id(&s->last, id))
 			return true;
@@ -103,14 +110,9 @@ static struct scan *oldest_scan(struct readahead *ra)
 static bool is_step(struct store *store, enum store_part which, const struct stack_id *from,
 		    const struct stack_id *id, unsigned order)
 {
-	struct stack_id next[MAX_SKIP];
-	size_t n = find_next(store, which, from, order, next, MAX_SKIP);
+	struct stack_id next;
 
-	for (size_t i = 0; i < n; i++) {
-		if (same_id(&next[i], id))
-			return true;
-	}
-	return false;
+	return find_next(store, which, from, order, &next, 1) == 1 && same_id(&next, id);
 }
 
 /* The order in which id is just behind from; n_orders: in none. */
@@ -131,7 +133,8 @@ static bool turns_scan(struct store *store, enum store_part which, const struct 
 	struct readahead *ra = &store->readahead[which];
 
 	for (struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
-		unsigned order = s->used ? find_order(store, which, &s->last, id)
+		unsigned order = s->used && goes_on(store, s->at_ms)
+					 ? find_order(store, which, &s->last, id)
 					 : store->events.n_orders;
 
 		if (order == store->events.n_orders)
@@ -152,20 +155,38 @@ static void look_for_scan(struct store *store, enum store_part which, const stru
 	if (turns_scan(store, which, id))
 		return;
 	for (unsigned i = 0; i < ra->n_firsts; i++) {
-		unsigned order = find_order(store, which, &ra->firsts[i], id);
+		const struct first *first = &ra->firsts[i];
+		unsigned order = goes_on(store, first->at_ms)
+					 ? find_order(store, which, &first->id, id)
+					 : store->events.n_orders;
 		struct scan *scan = oldest_scan(ra);
 
 		if (order == store->events.n_orders)
 			continue;
 		*scan = (struct scan){ .order = order, .window = FIRST_WINDOW };
 		go_on(store, which, scan, id, 0);
-		ra->firsts[i] = *id;
 		return;
 	}
 	if (ra->n_firsts < N_SCANS)
 		ra->n_firsts++;
 	memmove(ra->firsts + 1, ra->firsts, (ra->n_firsts - 1) * sizeof(ra->firsts[0]));
-	ra->firsts[0] = *id;
+	ra->firsts[0] = (struct first){ *id, clock_now_ms(store->clock) };
+}
+
+/* A program does not pause, but the API may take its time. */
+void readahead_answered(struct store *store, const struct stack *stack, enum store_part which)
+{
+	struct readahead *ra = &store->readahead[which];
+	uint64_t now_ms = clock_now_ms(store->clock);
+
+	for (unsigned i = 0; i < ra->n_firsts; i++) {
+		if (same_id(&ra->firsts[i].id, &stack->id))
+			ra->firsts[i].at_ms = now_ms;
+	}
+	for (struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
+		if (same_id(&s->last, &stack->id))
+			s->at_ms = now_ms;
+	}
 }
 
 /* Or else what fails would be asked for twice: ahead, and when it is used. */

@@ -32,7 +32,7 @@ struct node_place {
 	uint32_t next_free;  /* index, 0: none */
 };
 
-/* All of tree->order by name; dirs is NULL until somebody asks. */
+/* All of tree->order in another order; dirs is NULL until somebody asks. */
 struct sorted {
 	struct dir **dirs;
 	size_t n, room;
@@ -60,7 +60,7 @@ void node_leave_place(struct tree *tree, struct node *node);
 /* tree.c: the first in tree->order whose cookie is greater. */
 size_t order_index(const struct tree *tree, uint64_t cookie);
 
-/* order.c: dir has its name; dir is about to lose it */
+/* order.c: dir has its name and its stack; dir is about to lose one of them */
 void order_enter(struct tree *tree, struct dir *dir);
 void order_leave(struct tree *tree, const struct dir *dir);
 void order_done(struct tree *tree);

@@ -321,7 +321,9 @@ int tree_adopt(struct tree *tree, struct dir *draft, struct stack *stack)
 {
 	/* A list was quicker than the answer to our own request. */
 	tree_remove(tree, stack);
+	order_leave(tree, draft);
 	draft->stack = stack_ref(stack);
+	order_enter(tree, draft);
 	stack->user = draft;
 	tree->n_drafts--;
 	return tree_rename(tree, stack, true);

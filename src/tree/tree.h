@@ -158,8 +158,10 @@ enum tree_order {
 	TREE_BY_BYTES, /* of the names: sorted(), a shell's glob in the C locale */
 	TREE_BY_PATH,  /* the same with a slash behind: rsync, git */
 	TREE_COLLATED, /* about as other locales have them */
+	TREE_BY_INO,   /* of the inode numbers: cp -r */
 	TREE_N_SORTED,
 	TREE_LISTED = TREE_N_SORTED, /* as readdir does: tar, grep, find, rm */
+	TREE_LISTED_BACK, /* the other way round: bash, for what follows a glob in a path */
 	TREE_N_ORDERS,
 };
 /* The next ones after dir, at most n, drafts too; how many there are in out. */

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from account import DEPENDENCIES, TOKEN, stack, stack_id
+from account import DEPENDENCIES, LIST, TOKEN, stack, stack_id
 from mount import eventually
 
 N_STACKS = 40
@@ -99,17 +99,39 @@ PROGRAMS = {
     "tar": ["tar", "cf", "../copy.tar", "."],
     "grep": ["grep", "-rq", "nothing has this", "."],
     "cp": ["cp", "-r", ".", "../copy"],
-    "glob": ["bash", "-c", "LC_ALL=C; cat */dependencies */systemToken 2>/dev/null"],
+    "bash": ["bash", "-c", "cat */dependencies */systemToken"],
+    "dash": ["dash", "-c", "cat */dependencies */systemToken"],
+    "zsh": ["zsh", "-c", "cat */dependencies */systemToken"],
+    "loop": ["sh", "-c", "for s in *; do cat $s/dependencies $s/systemToken; done 2>/dev/null"],
+    "python": [
+        "python3", "-c",
+        "import pathlib\n"
+        "for path in sorted(pathlib.Path('.').glob('*/[ds]*')): path.read_bytes()"],
     "find": ["find", ".", "-type", "f", "-size", "+0"],
 }
 
 
+LATENCY_MS = 50
+
+
+def asked_together(api):
+    """How many requests came while the one before was not answered yet."""
+    times = [entry["t_ms"] for entry in api.log() if entry["path"] != LIST]
+    return sum(after - before < LATENCY_MS for before, after in zip(times, times[1:]))
+
+
 @pytest.mark.parametrize("command", PROGRAMS.values(), ids=PROGRAMS.keys())
-def test_all_is_asked_for_once(api, mount, command):
-    """Ahead of its use or not."""
+def test_all_is_asked_for_once(account, mount, command):
+    """Ahead of its use, in whichever order a program goes."""
+    api = account()
+    for number in range(1, N_STACKS + 1):
+        name = f"{number * 7 % 10}{'Aa'[number % 2]}{'-x' * (number % 3)}{number}"
+        api.add_stack(stack(name, number, type="lambda" if number % 4 == 0 else "server"))
     mnt = mount(api)
+    api.config(latency_ms=LATENCY_MS)
     subprocess.run(command, cwd=mnt.path, stdout=subprocess.DEVNULL, check=False)
     assert sorted(asked(api, DEPENDENCIES)) == list(range(1, N_STACKS + 1))
+    assert asked_together(api) > (N_STACKS + N_SERVERS) / 2
     api.expect(list=1, dependencies=N_STACKS, token=N_SERVERS)
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is fetched ahead, and what is not.  The stacks are in the order of their
- * numbers, or the other way round. */
+ * numbers, or the other way round, or one of every few is followed by one far away. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #define N_STACKS 200
 #define MOST_AHEAD 44 /* requests at once: the rest of the slots are others', and other files' */
 
-enum { UPWARDS, DOWNWARDS, N_ORDERS };
+enum { UPWARDS, DOWNWARDS, LEAPING, N_ORDERS };
 
 static struct store_counts seen;
 static struct fake_account a;
@@ -45,7 +45,7 @@ static size_t upcoming(void *arg, const struct stack *stack, unsigned order, str
 	size_t found = 0;
 
 	while (found < n) {
-		id += order == UPWARDS ? 1 : -1u;
+		id += order == DOWNWARDS ? -1u : order == LEAPING && id % 3 == 0 ? 4 : 1;
 		if (id == 0 || id > N_STACKS)
 			break;
 		if (stack_of(id))
@@ -215,27 +215,53 @@ static void test_backwards_too(void **state)
 	assert_int_equal(asked(4), 47);
 }
 
-/* Orders agree on some steps.  The window stays when the right one is found. */
+/* Orders agree on some steps. */
 static void test_an_order_that_turns_out_wrong(void **state)
 {
 	miss(50);
-	miss(51);
+	miss(51); /* 52 and 53 ahead */
 	answer_all(0);
-	hit(52); /* 53 to 56 ahead */
+	assert_int_equal(miss(55), 3);
+	assert_int_equal(asked(fake_account_tries(&a) - 1), 57);
 	answer_all(0);
-	assert_int_equal(miss(49), 1 + 4);
-	size_t n = fake_account_tries(&a);
-	assert_int_equal(asked(n - 1), 45);
+	assert_int_equal(hit(56), 3); /* 61, 62 and 63: behind 57 comes none of those between */
+	assert_int_equal(asked(fake_account_tries(&a) - 1), 63);
 }
 
-/* Not all programs look at all stacks, and several of them may share a list. */
+/* A scan may leave some out, once it is known. */
 static void test_steps_may_skip(void **state)
 {
 	miss(10);
-	assert_int_equal(miss(15), 3);
-	assert_int_equal(asked(4), 17);
+	assert_int_equal(miss(12), 1);
+	assert_int_equal(miss(13), 3);
 	answer_all(0);
-	assert_int_equal(hit(17), 4);
+	assert_int_equal(hit(15), 4);
+}
+
+/* Who comes back later does not go on. */
+static void test_a_pause_ends_it(void **state)
+{
+	miss(10);
+	answer_all(0);
+	fake_account_advance(&a, 2001);
+	assert_int_equal(miss(11), 1);
+	assert_int_equal(miss(12), 3);
+	answer_all(0);
+	fake_account_advance(&a, 2001);
+	assert_int_equal(hit(13), 0);
+	assert_int_equal(hit(14), 0);
+	assert_int_equal(miss(15), 1);
+}
+
+static void test_a_slow_answer_is_no_pause(void **state)
+{
+	miss(10);
+	fake_account_advance(&a, 9000);
+	answer_all(0);
+	assert_int_equal(miss(11), 3);
+	fake_account_advance(&a, 9000);
+	answer_all(0);
+	assert_int_equal(hit(12), 3);
 }
 
 static void test_many_scans_at_once(void **state)
@@ -341,7 +367,8 @@ static void test_a_failure_ends_it_for_a_while(void **state)
 		fake_account_answer(&a, fake_account_tries(&a) - 1, 403, "{}");
 	}
 	fake_account_advance(&a, 5000);
-	assert_int_equal(miss(8), 3);
+	assert_int_equal(miss(8), 1);
+	assert_int_equal(miss(9), 3);
 }
 
 static void test_a_refused_token_ends_it(void **state)
@@ -378,6 +405,8 @@ int main(void)
 		TEST(test_backwards_too),
 		TEST(test_an_order_that_turns_out_wrong),
 		TEST(test_steps_may_skip),
+		TEST(test_a_pause_ends_it),
+		TEST(test_a_slow_answer_is_no_pause),
 		TEST(test_many_scans_at_once),
 		cmocka_unit_test_setup_teardown(test_tokens, setup_with_lambdas, teardown),
 		TEST(test_some_are_marked),

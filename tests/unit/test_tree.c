@@ -243,10 +243,21 @@ static void test_orders(void **state)
 				      fake_record(3, "a", ""), fake_record(4, "a-b", ""),
 				      fake_record(5, "B", "")));
 	assert_string_equal(names_in(TREE_LISTED, dir_of(1)), "b A-x a a-b B ");
+	assert_string_equal(names_in(TREE_LISTED_BACK, dir_of(4)), "a-b a A-x b ");
+	assert_string_equal(names_in(TREE_LISTED_BACK, dir_of(1)), "b ");
 	assert_string_equal(names_in(TREE_BY_BYTES, dir_of(2)), "A-x B a a-b b ");
 	assert_string_equal(names_in(TREE_BY_PATH, dir_of(2)), "A-x B a-b a b ");
 	assert_string_equal(names_in(TREE_COLLATED, dir_of(3)), "a a-b A-x B b ");
 	struct dir *next[16];
+	for (unsigned id = 1; id <= 5; id++) {
+		size_t n = tree_upcoming(tree, dir_of(id), TREE_BY_INO, next, 16);
+		uint64_t ino = tree_stack_ino(stack_of(id), NODE_STACK);
+
+		for (size_t i = 0; i < n; i++) {
+			assert_true(tree_stack_ino(next[i]->stack, NODE_STACK) > ino);
+			ino = tree_stack_ino(next[i]->stack, NODE_STACK);
+		}
+	}
 	assert_int_equal(tree_upcoming(tree, dir_of(2), TREE_BY_BYTES, next, 2), 2);
 	assert_ptr_equal(next[1], dir_of(3));
 	assert_int_equal(tree_upcoming(tree, dir_of(1), TREE_BY_BYTES, next, 2), 0);
