@@ -210,6 +210,19 @@ def test_pages_each_of_which_is_slow(account, mount):
     assert mnt.names() == names
 
 
+def test_two_things_to_ask_for_on_one_path(api, mount):
+    """The kernel asks for each name of a path by itself, and each has its time."""
+    mnt = mount(api, timeout=TIMEOUT_S, ttl=1, stale=0)
+    mnt.config("one")
+    time.sleep(2)  # time itself is what makes it old; the token nobody has asked for yet
+    slow(api, [("GET", LIST)], [0.4])
+    api.fault(kind="hang", path=TOKEN)
+    began = time.monotonic()
+    with in_time(most=2), fails(errno.ETIMEDOUT):
+        mnt.read("one", "systemToken")
+    assert time.monotonic() - began > 1.1 * TIMEOUT_S
+
+
 # ---- who looks on ----
 
 def looks_on_while(mnt, api, calls, look):
