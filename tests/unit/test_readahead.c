@@ -77,7 +77,7 @@ static void list_stacks(unsigned lambdas)
 	assert_int_equal(seen.added, N_STACKS);
 }
 
-static int setup(void **state)
+static int setup_with(unsigned lambdas)
 {
 	struct store_events events = store_counts_events(&seen);
 
@@ -86,21 +86,18 @@ static int setup(void **state)
 	events.upcoming = upcoming;
 	events.n_orders = N_ORDERS;
 	fake_account_init(&a, &events, TTL, STALE);
-	list_stacks(0);
+	list_stacks(lambdas);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(0);
 }
 
 static int setup_with_lambdas(void **state)
 {
-	struct store_events events = store_counts_events(&seen);
-
-	memset(&seen, 0, sizeof(seen));
-	n_waiters = 0;
-	events.upcoming = upcoming;
-	events.n_orders = N_ORDERS;
-	fake_account_init(&a, &events, TTL, STALE);
-	list_stacks(3);
-	return 0;
+	return setup_with(3);
 }
 
 static int teardown(void **state)
