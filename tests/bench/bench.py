@@ -100,15 +100,18 @@ class Bench:
                 world = stack.enter_context(self.world(f"size{size}", size, 0))
                 sides["ours", size], sides["curl", size] = by_size(world)
             found = in_turns(sides, self.options.runs)
-        self.sizes = {size: ([took for took, _ in found["ours", size]], found["curl", size])
+        self.sizes = {size: ([took for took, *_ in found["ours", size]], found["curl", size])
                       for size in SIZES}
         for small, large in zip(SIZES, SIZES[1:]):
             self.take(dict(work=f"size-{large}", title=f"mount, `ls`: each 1,000 of {large:,}",
                            against=f"each 1,000 of {small:,}", goal=1.2, rtt=0, unit="ms",
                            ours=self.each_thousand(large), floor=self.each_thousand(small)))
-        peaks = [mb for _, mb in found["ours", SIZES[-1]]]
+        waits, peaks = zip(*((waited, mb) for _, waited, mb in found["ours", SIZES[-1]]))
+        self.take(dict(work="renewal", title=f"a reader's wait at most while {SIZES[-1]:,} stacks "
+                       "are renewed", against="", goal=20, rtt=None, unit="ms", ours=in_ms(waits),
+                       floor=None))
         self.take(dict(work="memory", title=f"memory at most, with {SIZES[-1]:,} stacks",
-                       against="", goal=150, rtt=None, unit="MB", ours=peaks, floor=None))
+                       against="", goal=150, rtt=None, unit="MB", ours=list(peaks), floor=None))
 
     def each_thousand(self, size):
         return [value * 1000 / size for value in in_ms(self.sizes[size][0])]

@@ -6,12 +6,14 @@ and giving the seconds that it took.  They are called in turns.
 """
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
 import re
 import shlex
 import shutil
+import threading
 import time
 import typing
 
@@ -209,9 +211,29 @@ def wire(world):
 SIZES = [1000, 10_000, 100_000]
 
 
+def longest_wait(mnt, while_this):
+    """Seconds that a reader waits at most for what always reaches stacksfs."""
+    names, waits, over = os.listdir(mnt.path)[:1000], [], threading.Event()
+
+    def read_on():
+        for name in itertools.cycle(names):
+            began = time.perf_counter()
+            os.getxattr(mnt / name, "user.stacksfs.id")
+            waits.append(time.perf_counter() - began)
+            if over.wait(0.0005):
+                return
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    while_this()
+    over.set()
+    reader.join()
+    return max(waits)
+
+
 def by_size(world):
-    """Two functions: (seconds, peak of memory in MB) of a mount and an ls; seconds of one curl for
-    the same pages."""
+    """Two functions: (seconds of a mount and an ls, seconds of a reader's longest wait while all is
+    renewed, peak of memory in MB); seconds of one curl for the same pages."""
     pages = world.curl("pages", world.pages())
 
     def ours():
@@ -221,6 +243,7 @@ def by_size(world):
         run(["ls", mnt.path])
         took = time.perf_counter() - began
         with world.launched(mnt):
-            return took, peak_kb(mnt.pid) / 1000
+            waited = longest_wait(mnt, mnt.refresh)
+            return took, waited, peak_kb(mnt.pid) / 1000
 
     return ours, lambda: run(pages)

@@ -84,7 +84,7 @@ FAULTS = {
     "200 with HTML": dict(kind="body", body=HTML),
     "302": status(302, headers={"Location": "http://127.0.0.1:9/v1/stacks"}),
 }
-GATES = {"shut", "block", "hold"}
+GATES = ("shut", "block", "hold")
 #: Left to --long: they cost more time or say no more than a neighbour does.
 SELDOM = {"409", "412", "413", "502 with HTML", "500", "length too large", "200 with HTML",
           "429, Retry-After: a date"}
