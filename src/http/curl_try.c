@@ -451,11 +451,22 @@ static const char *refusal_name(int err)
 	return "broken answer from";
 }
 
+/* Time may be over while a try waits to share the connection that another is opening
+ * (CURLOPT_PIPEWAIT).  libcurl finds that when it turns to the name, and says so. */
+static const char *detail_of(const struct transport_try *t, CURLcode code)
+{
+	static const char begin[] = "Failed to resolve host";
+
+	if (code == CURLE_OPERATION_TIMEDOUT && strncmp(t->error, begin, strlen(begin)) == 0)
+		return "no connection came about";
+	return t->error[0] ? t->error : curl_easy_strerror(code);
+}
+
 static void conclude_failure(struct transport_try *t, CURLcode code)
 {
 	struct transport_answer *answer = &t->answer;
 	const char *what = refusal_name(t->refused);
-	const char *detail = t->error[0] ? t->error : curl_easy_strerror(code);
+	const char *detail = detail_of(t, code);
 	bool ours = t->refused || t->begun > 1;
 	long os_errno = 0;
 

@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import errno
 import os
+import re
 import time
 
 import pytest
@@ -99,7 +100,8 @@ def test_a_server_that_says_nothing_to_a_client_hello(api, mount, work, call):
         gate.hold()
         with in_time(), fails(errno.ETIMEDOUT):
             call(mnt)
-        assert "SSL connection timeout" in messages(mnt)[-1]
+        # The latter where others were fetched ahead, and opened the connection.
+        assert re.search("SSL connection timeout|no connection came about", messages(mnt)[-1])
         assert mnt.config("one") == text
         assert mnt.stop() == []
 
