@@ -8,7 +8,6 @@ import concurrent.futures
 import contextlib
 import errno
 import os
-import re
 import time
 
 import pytest
@@ -80,7 +79,8 @@ def rename(mnt):
 
 
 CALLS = {
-    "read": lambda mnt: mnt.read("one", "dependencies"),
+    # In no order the stack behind the last one read: nothing is fetched ahead, over the same way.
+    "read": lambda mnt: mnt.read("two", "dependencies"),
     "save": change, "create": create, "rotate": rotate, "remove": remove,
 }
 
@@ -100,8 +100,7 @@ def test_a_server_that_says_nothing_to_a_client_hello(api, mount, work, call):
         gate.hold()
         with in_time(), fails(errno.ETIMEDOUT):
             call(mnt)
-        # The latter where others were fetched ahead, and opened the connection.
-        assert re.search("SSL connection timeout|no connection came about", messages(mnt)[-1])
+        assert "SSL connection timeout" in messages(mnt)[-1]
         assert mnt.config("one") == text
         assert mnt.stop() == []
 
