@@ -9,7 +9,7 @@
 #include "store/private.h"
 
 #define FIRST_WINDOW 2
-#define PAUSE_MS 5000
+#define AFTER_FAILURE_MS 5000 /* nothing is fetched ahead */
 #define MAX_ROUNDS 8 /* of looking for stacks that have the part */
 #define MAX_PAUSE_MS 2000 /* since the last answer, for a step to be one */
 
@@ -192,7 +192,7 @@ void readahead_answered(struct store *store, const struct stack *stack, enum sto
 /* Or else what fails would be asked for twice: ahead, and when it is used. */
 void readahead_failed(struct store *store, enum store_part which)
 {
-	store->readahead[which].paused_until_ms = clock_now_ms(store->clock) + PAUSE_MS;
+	store->readahead[which].paused_until_ms = clock_now_ms(store->clock) + AFTER_FAILURE_MS;
 }
 
 void readahead_step(struct store *store, const struct stack *stack, enum store_part which,
