@@ -29,6 +29,10 @@ import mount as mount_lib  # noqa: E402
 
 TEST_S = 60 * mount_lib.SLOWER
 LONG = "STACKSFS_TEST_LONG" in os.environ
+#: For what waits by the clock most of its time.
+NOT_SLOWED_DOWN = pytest.mark.skipif(
+    mount_lib.SLOWER > 1 and not LONG,
+    reason="where programs are slower its waits are longer: with --long")
 STACKSFS = BUILD / "stacksfs"
 EMULATOR = BUILD / "stacks-emulator"
 PR_SET_CHILD_SUBREAPER = 36

@@ -12,13 +12,14 @@ import time
 
 import pytest
 from account import DEPENDENCIES, LIST, RECORD, TOKEN
+from conftest import NOT_SLOWED_DOWN
 from emulator import TlsFront
 from gate import Gate
 from mount import SLOWER, run
 from saving import editable, fails, write
 
 pytestmark = [pytest.mark.any_requests("what is late is asked for again"),
-              pytest.mark.misuse("a lost answer makes requests twice")]
+              pytest.mark.misuse("a lost answer makes requests twice"), NOT_SLOWED_DOWN]
 
 TIMEOUT_S = int(2 * SLOWER)
 SLACK_S = 1 * SLOWER

@@ -21,7 +21,7 @@ import time
 
 import pytest
 from account import Account, stack_id
-from conftest import BUILD, EMULATOR, STACKSFS
+from conftest import BUILD, EMULATOR, NOT_SLOWED_DOWN, STACKSFS
 from emulator import TlsFront
 from gate import Gate
 from mount import SLOWER, Mount, MountFailed, eventually, mounted_at, run
@@ -29,7 +29,7 @@ from name_server import NO_ERROR, NXDOMAIN, SERVFAIL, SILENT, NameServer
 from namespace import island
 from saving import edit, editable, write
 
-pytestmark = pytest.mark.seconds(150)
+pytestmark = [pytest.mark.seconds(150), NOT_SLOWED_DOWN]
 
 HOST = "api.stacks.test"
 TIMEOUT_S = int(6 * SLOWER)
