@@ -178,13 +178,6 @@ void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part 
 	part->marked = part->ahead && mark;
 }
 
-/* It is used: what goes on of readahead goes on from here. */
-static void use_part(struct store *store, struct part *part, enum age age)
-{
-	readahead_step(store, part->stack, part->which, age == AGE_OLD && !part->flight.running);
-	part->ahead = part->marked = false;
-}
-
 /* What was asked for in the background is waited for now. */
 static int wait_for_part(struct store *store, struct part *part, struct store_wait *w, bool stale)
 {
@@ -194,19 +187,10 @@ static int wait_for_part(struct store *store, struct part *part, struct store_wa
 	return flight_wait(&part->flight, w, stale);
 }
 
-int store_need_part(struct store *store, struct stack *stack, enum store_part which,
-		    struct store_wait *w)
+static int need_part(struct store *store, struct part *part, enum age age, struct store_wait *w)
 {
-	struct part *part = part_make(stack, which);
-
-	if (!part)
-		return store_fail(store, w, -ENOMEM);
-	if (w->satisfied & part->flight.answers)
-		return STORE_READY;
-
-	enum age age = part_age(store, part);
 	bool stale = part_may_be_stale(store, part);
-	use_part(store, part, age);
+
 	if (age == AGE_OLD && part->known && part->flight.running && part->flight.in_time &&
 	    !precedes_refresh(store, part))
 		age = AGE_FRESH;
@@ -231,6 +215,25 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 			return store_fail(store, w, r);
 	}
 	return wait_for_part(store, part, w, stale);
+}
+
+int store_need_part(struct store *store, struct stack *stack, enum store_part which,
+		    struct store_wait *w)
+{
+	struct part *part = part_make(stack, which);
+
+	if (!part)
+		return store_fail(store, w, -ENOMEM);
+	if (w->satisfied & part->flight.answers)
+		return STORE_READY;
+
+	enum age age = part_age(store, part);
+	bool asked = age == AGE_OLD && !part->flight.running;
+	part->ahead = part->marked = false;
+	int r = need_part(store, part, age, w);
+	/* Behind what is waited for. */
+	readahead_step(store, stack, which, asked);
+	return r;
 }
 
 void store_drop_part(struct store *store, struct stack *stack, enum store_part which)
