@@ -12,11 +12,15 @@
 
 TAILQ_HEAD(call_list, http_call);
 
+/* What other threads have to say of a call. */
+enum call_news {
+	CALL_CANCELLED = 1,
+	CALL_HURRIED = 2,
+};
+
 struct http_call {
-	TAILQ_ENTRY(http_call) cancel_link; /* guarded by http->lock */
-	bool cancel_asked;                  /* guarded by http->lock: in http->cancelled */
-	TAILQ_ENTRY(http_call) hurry_link;  /* the same of http->hurried */
-	bool hurry_asked;
+	TAILQ_ENTRY(http_call) news_link; /* guarded by http->lock */
+	unsigned news;                    /* guarded by http->lock: enum call_news; not 0: in http->news */
 
 	struct http *http;
 	http_done_fn *done;

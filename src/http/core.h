@@ -37,8 +37,7 @@ struct http {
 
 	pthread_mutex_t lock;
 	struct call_list inbox;     /* guarded by lock */
-	struct call_list cancelled; /* guarded by lock; by cancel_link */
-	struct call_list hurried;   /* guarded by lock; by hurry_link */
+	struct call_list news;      /* guarded by lock; by news_link */
 	unsigned n_calls;           /* guarded by lock: whose done has not been called */
 	struct http_stats stats;    /* guarded by lock */
 	struct latency latency;     /* guarded by lock */
@@ -61,7 +60,7 @@ struct http {
 	unsigned loads; /* how often reload.load was called */
 };
 
-/* Bring the inbox in, and end what was cancelled. */
+/* Bring the inbox in, and do as other threads have said of calls. */
 void dispatch_take_news(struct http *http);
 /* End what is late, begin what may begin.  How long until there is more to do
  * here, if nothing else happens; at most DISPATCH_MAX_WAIT_MS. */

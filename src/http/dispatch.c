@@ -57,12 +57,10 @@ static void end_call(struct http *h, struct http_call *call, struct http_result 
 	count_end(h, result);
 	call->done(call->arg, result);
 
-	/* Until here another thread may have named the call to http_cancel. */
+	/* Until here another thread may have named the call. */
 	pthread_mutex_lock(&h->lock);
-	if (call->cancel_asked)
-		TAILQ_REMOVE(&h->cancelled, call, cancel_link);
-	if (call->hurry_asked)
-		TAILQ_REMOVE(&h->hurried, call, hurry_link);
+	if (call->news)
+		TAILQ_REMOVE(&h->news, call, news_link);
 	pthread_mutex_unlock(&h->lock);
 	call_free(call);
 }
@@ -512,11 +510,8 @@ unsigned dispatch_advance(struct http *h)
 
 /* ---- news from other threads ---- */
 
-/* Guarded by the lock. */
 static void hurry(struct http *h, struct http_call *call)
 {
-	TAILQ_REMOVE(&h->hurried, call, hurry_link);
-	call->hurry_asked = false;
 	if (call->spec.class != HTTP_CLASS_READAHEAD)
 		return;
 	call->spec.class = HTTP_CLASS_USER;
@@ -524,21 +519,20 @@ static void hurry(struct http *h, struct http_call *call)
 		call_move_last(call, &h->places[PLACE_USER]);
 }
 
-/* Bring all new calls in, and give one of the cancelled, or NULL.  Both in one
- * go: a cancelled call is not in the inbox any more when it is given. */
-static struct http_call *take_news(struct http *h)
+/* Bring all new calls in, and give one that there is news of, or NULL.  Both in one
+ * go: such a call is not in the inbox any more when it is given. */
+static struct http_call *take_news(struct http *h, unsigned *ret_news)
 {
 	struct http_call *call;
 
 	pthread_mutex_lock(&h->lock);
 	while ((call = TAILQ_FIRST(&h->inbox)))
 		call_move_last(call, &h->places[call->spec.class]);
-	while ((call = TAILQ_FIRST(&h->hurried)))
-		hurry(h, call);
-	call = TAILQ_FIRST(&h->cancelled);
+	call = TAILQ_FIRST(&h->news);
 	if (call) {
-		TAILQ_REMOVE(&h->cancelled, call, cancel_link);
-		call->cancel_asked = false;
+		TAILQ_REMOVE(&h->news, call, news_link);
+		*ret_news = call->news;
+		call->news = 0;
 	}
 	pthread_mutex_unlock(&h->lock);
 	return call;
@@ -547,9 +541,14 @@ static struct http_call *take_news(struct http *h)
 void dispatch_take_news(struct http *h)
 {
 	struct http_call *call;
+	unsigned news;
 
-	while ((call = take_news(h)))
-		end_early(h, call, -ECANCELED, "cancelled");
+	while ((call = take_news(h, &news))) {
+		if (news & CALL_CANCELLED)
+			end_early(h, call, -ECANCELED, "cancelled");
+		else
+			hurry(h, call);
+	}
 }
 
 void dispatch_cancel_all(struct http *h)

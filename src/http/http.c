@@ -13,8 +13,7 @@
 static void init_lists(struct http *h)
 {
 	TAILQ_INIT(&h->inbox);
-	TAILQ_INIT(&h->cancelled);
-	TAILQ_INIT(&h->hurried);
+	TAILQ_INIT(&h->news);
 	for (int p = 0; p < N_PLACES; p++)
 		TAILQ_INIT(&h->places[p]);
 }
@@ -151,26 +150,24 @@ int http_submit(struct http *h, const struct http_spec *spec, http_done_fn *done
 	return 0;
 }
 
-void http_cancel(struct http *h, struct http_call *call)
+static void tell(struct http *h, struct http_call *call, enum call_news news)
 {
 	pthread_mutex_lock(&h->lock);
-	if (!call->cancel_asked) {
-		call->cancel_asked = true;
-		TAILQ_INSERT_TAIL(&h->cancelled, call, cancel_link);
-	}
+	if (!call->news)
+		TAILQ_INSERT_TAIL(&h->news, call, news_link);
+	call->news |= news;
 	pthread_mutex_unlock(&h->lock);
 	h->transport->ops->wake(h->transport);
 }
 
+void http_cancel(struct http *h, struct http_call *call)
+{
+	tell(h, call, CALL_CANCELLED);
+}
+
 void http_hurry(struct http *h, struct http_call *call)
 {
-	pthread_mutex_lock(&h->lock);
-	if (!call->hurry_asked) {
-		call->hurry_asked = true;
-		TAILQ_INSERT_TAIL(&h->hurried, call, hurry_link);
-	}
-	pthread_mutex_unlock(&h->lock);
-	h->transport->ops->wake(h->transport);
+	tell(h, call, CALL_HURRIED);
 }
 
 void http_get_stats(struct http *h, struct http_stats *ret)
