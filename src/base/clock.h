@@ -10,6 +10,7 @@
 #define BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 struct clock {
 	uint64_t (*now_ms)(const struct clock *clock);
@@ -27,5 +28,10 @@ static inline int64_t clock_wall_ms(const struct clock *clock)
 {
 	return clock->wall_ms(clock);
 }
+
+/* One of the kernel's own, in milliseconds; for who needs to tell them apart. */
+int64_t clock_read_ms(clockid_t id);
+/* That far from now by CLOCK_MONOTONIC: for pthread_cond_timedwait(3). */
+struct timespec clock_after_ms(uint64_t ms);
 
 #endif

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct timers {
 	struct monitor *monitor;
@@ -117,16 +116,9 @@ static void sleep_until(struct timers *t)
 	}
 	uint64_t now = clock_now_ms(t->clock);
 	uint64_t left = t->wake_ms > now ? t->wake_ms - now : 0;
-	struct timespec ts;
+	const struct timespec until = clock_after_ms(left);
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += (time_t)(left / 1000);
-	ts.tv_nsec += (long)(left % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&t->changed, &t->lock, &ts);
+	pthread_cond_timedwait(&t->changed, &t->lock, &until);
 }
 
 static void *timers_thread(void *arg)

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /* Between the readings of two clocks this thread may be kept waiting. */
 #define SLEEP_LEAST_MS 100
@@ -25,19 +26,11 @@ struct wake {
 	pthread_t thread;
 };
 
-static int64_t read_ms(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int64_t slept_ms(void)
 {
-	int64_t awake_ms = read_ms(CLOCK_MONOTONIC);
+	int64_t awake_ms = clock_read_ms(CLOCK_MONOTONIC);
 
-	return read_ms(CLOCK_BOOTTIME) - awake_ms;
+	return clock_read_ms(CLOCK_BOOTTIME) - awake_ms;
 }
 
 /* One that was cancelled may have to be told so once before it is armed. */

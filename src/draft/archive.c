@@ -360,23 +360,9 @@ int archive_lost(struct archive *a, const char *stack, const char *text, size_t 
 	return 0;
 }
 
-static struct timespec after_ms(unsigned ms)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += ms / 1000;
-	ts.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	return ts;
-}
-
 int archive_flush(struct archive *a, unsigned timeout_ms)
 {
-	const struct timespec until = after_ms(timeout_ms);
+	const struct timespec until = clock_after_ms(timeout_ms);
 	int r = 0;
 
 	assert(!pthread_equal(pthread_self(), a->thread));

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fuse/private.h"
 
 #define LOOK_EVERY_MS 100
@@ -192,15 +192,9 @@ static void look(struct interrupts *in)
 
 static void wait_a_little(struct interrupts *in)
 {
-	struct timespec ts;
+	const struct timespec until = clock_after_ms(LOOK_EVERY_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_nsec += LOOK_EVERY_MS * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&in->changed, &in->lock, &ts);
+	pthread_cond_timedwait(&in->changed, &in->lock, &until);
 }
 
 static void *interrupts_thread(void *arg)

@@ -15,8 +15,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "fuse/private.h"
 
 /* How long a reply waits for names: one of them may be waiting for this reply. */
@@ -144,14 +144,8 @@ static void send_item(struct lane *lane, const struct item *item)
 /* Until all that is in the lane now was sent, or the time is over. */
 static void wait_for(struct lane *lane, unsigned ms)
 {
-	struct timespec until;
+	const struct timespec until = clock_after_ms(ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms * 1000000L;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&lane->lock);
 	uint64_t pushed = lane->pushed;
 	while (lane->sent < pushed) {
