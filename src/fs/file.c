@@ -179,16 +179,14 @@ int fs_step_read(struct fs *fs, struct fs_op *op)
 static void drop_parts(struct fs *fs, const struct dir *dir)
 {
 	static const enum node_kind kinds[] = { NODE_TOKEN, NODE_DEPENDENCIES };
-	const struct node *parent = tree_peek(dir, NODE_STACK);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const struct node *node = tree_peek(dir, kinds[i]);
 
 		if (node)
 			fs->kernel.drop_node(fs->kernel.arg, node->id);
-		else if (parent && store_part_absent(dir->stack, node_part(kinds[i])))
-			fs->kernel.drop_name(fs->kernel.arg, parent->id,
-					     kind_name(kinds[i]));
+		else if (store_part_absent(dir->stack, node_part(kinds[i])))
+			fs_drop_file(fs, dir, kinds[i]);
 	}
 }
 

@@ -357,6 +357,15 @@ void fs_woke(struct fs *fs)
 	monitor_leave(fs->monitor);
 }
 
+void fs_drop_file(struct fs *fs, const struct dir *dir, enum node_kind kind)
+{
+	const struct node *parent = kind == NODE_ID_LINK ? tree_fixed(fs->tree, NODE_BY_ID)
+							 : tree_peek(dir, NODE_STACK);
+
+	if (parent && fs->kernel.drop_name)
+		fs->kernel.drop_name(fs->kernel.arg, parent->id, kind_name(kind));
+}
+
 void fs_drop_listing(struct fs *fs, const struct dir *dir)
 {
 	struct node *node = tree_peek(dir, NODE_STACK);
@@ -386,13 +395,9 @@ static void detached(void *arg, struct node *node)
 {
 	struct fs *fs = arg;
 
-	if (node->kind == NODE_STACK || node->kind == NODE_OLD_NAME || !fs->kernel.drop_name)
-		return; /* the name itself has changed: see name_changed */
-	const struct node *parent = node->kind == NODE_ID_LINK
-					    ? tree_fixed(fs->tree, NODE_BY_ID)
-					    : tree_peek(node->dir, NODE_STACK);
-	if (parent)
-		fs->kernel.drop_name(fs->kernel.arg, parent->id, kind_name(node->kind));
+	/* Of a directory the name itself has changed: see name_changed. */
+	if (node->kind != NODE_STACK && node->kind != NODE_OLD_NAME)
+		fs_drop_file(fs, node->dir, node->kind);
 }
 
 static void node_gone(void *arg, struct node *node)

@@ -98,6 +98,8 @@ void fs_run(struct fs *fs, struct fs_op *op);
 /* The kernel forgets attributes, pages, a listing. */
 void fs_drop_node(struct fs *fs, struct node *node);
 void fs_drop_listing(struct fs *fs, const struct dir *dir);
+/* ... a name: of a stack's file, or its by-id link. */
+void fs_drop_file(struct fs *fs, const struct dir *dir, enum node_kind kind);
 /* The node's record is, or may be, another one now.  NULL is fine. */
 void fs_replace_version(struct fs *fs, struct node *node);
 

@@ -69,26 +69,19 @@ static bool may_rotate(const struct fs *fs, struct fs_op *op)
 	return false;
 }
 
-/* UNLINK fails, so the kernel goes on holding what is another token now, perhaps. */
-static void drop_token(struct fs *fs, const struct dir *dir)
-{
-	const struct node *parent = tree_peek(dir, NODE_STACK);
-
-	if (parent && fs->kernel.drop_name)
-		fs->kernel.drop_name(fs->kernel.arg, parent->id, kind_name(NODE_TOKEN));
-	fs_drop_listing(fs, dir);
-}
-
-/* Without a request that left, it does not count. */
+/* Without a request that left, it does not count.  Where UNLINK fails, the kernel
+ * goes on holding what is another token by now, perhaps. */
 static void rotated(void *arg, const struct change_result *result)
 {
 	struct fs_change *c = arg;
 
 	c->dir->work->rotating = false;
-	if (!result->sent)
+	if (!result->sent) {
 		limit_give_back(&c->fs->rotations);
-	else if (result->err)
-		drop_token(c->fs, c->dir);
+	} else if (result->err) {
+		fs_drop_file(c->fs, c->dir, NODE_TOKEN);
+		fs_drop_listing(c->fs, c->dir);
+	}
 	change_ended(c, result);
 }
 
