@@ -184,15 +184,14 @@ static int before_request(void *arg, char *ip, char *own_ip, int port, int own_p
  * died in silence; a POST, for which that means a whole list, only a new one. */
 static int set_once(struct transport_try *t)
 {
-	static const struct long_option changes[] = {
-		{ CURLOPT_MAXAGE_CONN, CHANGE_IDLE_S },
-	};
+	int r = 0;
 
 	if (t->request.method == HTTP_GET)
 		return 0;
-	/* libcurl does not only pass over what is older, it closes it: no need to for
-	 * a new connection, which there may be none, with the name server away. */
-	int r = t->request.fresh_connection ? 0 : set_longs(t->easy, changes, ARRAY_SIZE(changes));
+	/* libcurl does not only pass over what is older, it closes it, and with the name
+	 * server away there may be no other: not for what takes a new one anyway. */
+	if (!t->request.fresh_connection)
+		r = from_code(curl_easy_setopt(t->easy, CURLOPT_MAXAGE_CONN, (long)CHANGE_IDLE_S));
 	if (r == 0)
 		r = from_code(curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, before_request));
 	return r < 0 ? r : set_pointer(t->easy, CURLOPT_PREREQDATA, t);

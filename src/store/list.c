@@ -17,9 +17,9 @@
 
 #include "store/private.h"
 
-/* A chain that lacks stacks, while some of those are asked. */
 #define PIECE 256 /* records, before others are let in */
 
+/* A chain that lacks stacks, while some of those are asked. */
 struct verify {
 	struct store *store;
 	struct api_list *list;

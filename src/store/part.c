@@ -178,7 +178,7 @@ void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part 
 	part->marked = part->ahead && mark;
 }
 
-/* What was asked for in the background is waited for now. */
+/* What was asked for in the background has somebody who waits. */
 static int wait_for_part(struct store *store, struct part *part, struct store_wait *w, bool stale)
 {
 	if (part->class == HTTP_CLASS_READAHEAD)

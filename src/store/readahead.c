@@ -115,11 +115,12 @@ static bool is_step(struct store *store, enum store_part which, const struct sta
 	return find_next(store, which, from, order, &next, 1) == 1 && same_id(&next, id);
 }
 
-/* The order in which id is just behind from; n_orders: in none. */
+/* The order in which id is just behind from, where somebody was then; n_orders: in
+ * none, or it is too long ago. */
 static unsigned find_order(struct store *store, enum store_part which, const struct stack_id *from,
-			   const struct stack_id *id)
+			   uint64_t then_ms, const struct stack_id *id)
 {
-	unsigned order = 0;
+	unsigned order = goes_on(store, then_ms) ? 0 : store->events.n_orders;
 
 	while (order < store->events.n_orders && !is_step(store, which, from, id, order))
 		order++;
@@ -133,11 +134,9 @@ static bool turns_scan(struct store *store, enum store_part which, const struct 
 	struct readahead *ra = &store->readahead[which];
 
 	for (struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
-		unsigned order = s->used && goes_on(store, s->at_ms)
-					 ? find_order(store, which, &s->last, id)
-					 : store->events.n_orders;
+		unsigned order = find_order(store, which, &s->last, s->at_ms, id);
 
-		if (order == store->events.n_orders)
+		if (s->used == 0 || order == store->events.n_orders)
 			continue;
 		s->order = order;
 		s->n = 0;
@@ -156,9 +155,7 @@ static void look_for_scan(struct store *store, enum store_part which, const stru
 		return;
 	for (unsigned i = 0; i < ra->n_firsts; i++) {
 		const struct first *first = &ra->firsts[i];
-		unsigned order = goes_on(store, first->at_ms)
-					 ? find_order(store, which, &first->id, id)
-					 : store->events.n_orders;
+		unsigned order = find_order(store, which, &first->id, first->at_ms, id);
 		struct scan *scan = oldest_scan(ra);
 
 		if (order == store->events.n_orders)
