@@ -233,7 +233,7 @@ static int list_account(const struct curl_options *curl, struct http_options *ht
 	if (r == 0)
 		r = http_start(http);
 	if (r == 0)
-		r = api_list(api, HTTP_CLASS_USER, NULL, NULL, on_list, l);
+		r = api_list(api, NULL, NULL, on_list, l);
 	while (r == 0 && sem_wait(&l->done) < 0)
 		;
 	http_free(TAKE_PTR(http));

@@ -356,12 +356,6 @@ int api_get_token_within(struct api *api, enum http_class class, const struct st
 	return ask(&c, class, budget, (struct http_spec){ .if_none_match = etag }, token_done);
 }
 
-int api_get_token(struct api *api, enum http_class class, const struct stack_id *id,
-		  const char *etag, api_secret_fn *done, void *arg)
-{
-	return api_get_token_within(api, class, id, etag, NULL, done, arg);
-}
-
 int api_get_dependencies_within(struct api *api, enum http_class class, const struct stack_id *id,
 				const char *etag, const struct api_budget *budget,
 				api_text_fn *done, void *arg)
@@ -370,12 +364,6 @@ int api_get_dependencies_within(struct api *api, enum http_class class, const st
 
 	return ask(&c, class, budget, (struct http_spec){ .if_none_match = etag },
 		   dependencies_done);
-}
-
-int api_get_dependencies(struct api *api, enum http_class class, const struct stack_id *id,
-			 const char *etag, api_text_fn *done, void *arg)
-{
-	return api_get_dependencies_within(api, class, id, etag, NULL, done, arg);
 }
 
 int api_put_within(struct api *api, const struct stack_id *id, const char *if_match,
@@ -388,12 +376,6 @@ int api_put_within(struct api *api, const struct stack_id *id, const char *if_ma
 	return ask(&c, HTTP_CLASS_SAVE, budget, spec, record_done);
 }
 
-int api_put(struct api *api, const struct stack_id *id, const char *if_match, const char *body,
-	    size_t len, api_record_fn *done, void *arg)
-{
-	return api_put_within(api, id, if_match, body, len, NULL, done, arg);
-}
-
 int api_post_within(struct api *api, const char *body, size_t len,
 		    const struct api_budget *budget, api_record_fn *done, void *arg)
 {
@@ -401,11 +383,6 @@ int api_post_within(struct api *api, const char *body, size_t len,
 	struct http_spec spec = { .body = body, .body_len = len };
 
 	return ask(&c, HTTP_CLASS_SAVE, budget, spec, record_done);
-}
-
-int api_post(struct api *api, const char *body, size_t len, api_record_fn *done, void *arg)
-{
-	return api_post_within(api, body, len, NULL, done, arg);
 }
 
 int api_delete_within(struct api *api, const struct stack_id *id, const struct api_budget *budget,
@@ -416,20 +393,10 @@ int api_delete_within(struct api *api, const struct stack_id *id, const struct a
 	return ask(&c, HTTP_CLASS_SAVE, budget, (struct http_spec){ 0 }, plain_done);
 }
 
-int api_delete(struct api *api, const struct stack_id *id, api_plain_fn *done, void *arg)
-{
-	return api_delete_within(api, id, NULL, done, arg);
-}
-
 int api_rotate_token_within(struct api *api, const struct stack_id *id,
 			    const struct api_budget *budget, api_plain_fn *done, void *arg)
 {
 	struct call c = { api, API_ENDPOINT_ROTATE, true, *id, { .plain = done }, arg, NULL };
 
 	return ask(&c, HTTP_CLASS_SAVE, budget, (struct http_spec){ 0 }, plain_done);
-}
-
-int api_rotate_token(struct api *api, const struct stack_id *id, api_plain_fn *done, void *arg)
-{
-	return api_rotate_token_within(api, id, NULL, done, arg);
 }

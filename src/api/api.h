@@ -86,8 +86,8 @@ typedef void api_first_page_fn(void *arg);
  * does not end or comes back, a page that cannot be read.  (An _id on two
  * pages: the pages drifted while somebody added a stack; the later one counts, and
  * keeps its place.) */
-NODISCARD int api_list(struct api *api, enum http_class class, struct api_list *previous,
-		       api_first_page_fn *first_page, api_list_fn *done, void *arg);
+NODISCARD int api_list(struct api *api, struct api_list *previous, api_first_page_fn *first_page,
+		       api_list_fn *done, void *arg);
 
 /* ---- one object ---- */
 
@@ -120,14 +120,9 @@ NODISCARD int api_get(struct api *api, enum http_class class, const struct stack
 NODISCARD int api_get_within(struct api *api, enum http_class class, const struct stack_id *id,
 			     const char *etag, const struct api_budget *budget, api_record_fn *done,
 			     void *arg);
-NODISCARD int api_get_token(struct api *api, enum http_class class, const struct stack_id *id,
-			    const char *etag, api_secret_fn *done, void *arg);
 NODISCARD int api_get_token_within(struct api *api, enum http_class class,
 				   const struct stack_id *id, const char *etag,
 				   const struct api_budget *budget, api_secret_fn *done, void *arg);
-NODISCARD int api_get_dependencies(struct api *api, enum http_class class,
-				   const struct stack_id *id, const char *etag, api_text_fn *done,
-				   void *arg);
 NODISCARD int api_get_dependencies_within(struct api *api, enum http_class class,
 					  const struct stack_id *id, const char *etag,
 					  const struct api_budget *budget, api_text_fn *done,
@@ -139,21 +134,14 @@ NODISCARD int api_get_dependencies_within(struct api *api, enum http_class class
  * An error with processed_maybe set (a lost answer, a 5xx, an answer that cannot
  * be read) may yet have changed something: the caller settles it by reading.
  * A PUT is sent once; error->may_retry says whether to read and send it again. */
-NODISCARD int api_put(struct api *api, const struct stack_id *id, const char *if_match,
-		      const char *body, size_t len, api_record_fn *done, void *arg);
 NODISCARD int api_put_within(struct api *api, const struct stack_id *id, const char *if_match,
 			     const char *body, size_t len, const struct api_budget *budget,
 			     api_record_fn *done, void *arg);
-NODISCARD int api_post(struct api *api, const char *body, size_t len, api_record_fn *done,
-		       void *arg);
 NODISCARD int api_post_within(struct api *api, const char *body, size_t len,
 			      const struct api_budget *budget, api_record_fn *done, void *arg);
 /* A 404 on a repeated try is the end that was wanted, and no error. */
-NODISCARD int api_delete(struct api *api, const struct stack_id *id, api_plain_fn *done, void *arg);
 NODISCARD int api_delete_within(struct api *api, const struct stack_id *id,
 				const struct api_budget *budget, api_plain_fn *done, void *arg);
-NODISCARD int api_rotate_token(struct api *api, const struct stack_id *id, api_plain_fn *done,
-			       void *arg);
 NODISCARD int api_rotate_token_within(struct api *api, const struct stack_id *id,
 				      const struct api_budget *budget, api_plain_fn *done,
 				      void *arg);

@@ -17,7 +17,6 @@
 
 struct chain {
 	struct api *api;
-	enum http_class class;
 	api_first_page_fn *first_page;
 	api_list_fn *done;
 	void *arg;
@@ -439,7 +438,9 @@ static int ask_page(struct chain *c)
 {
 	const struct api_list *previous = c->previous;
 	size_t page = c->list->n_pages;
-	struct http_spec spec = { .class = c->class, .target = c->target };
+	/* In the background, too: everybody is shown the old list until it is over, so it
+	 * must not queue behind what is read ahead. */
+	struct http_spec spec = { .class = HTTP_CLASS_USER, .target = c->target };
 
 	/* An ETag belongs to one target; cursors may have moved. */
 	if (previous && page < previous->n_pages && is_told_by_304(previous, page) &&
@@ -513,8 +514,8 @@ static void page_done(void *arg, const struct http_result *result)
 	chain_free(c);
 }
 
-int api_list(struct api *api, enum http_class class, struct api_list *previous,
-	     api_first_page_fn *first_page, api_list_fn *done, void *arg)
+int api_list(struct api *api, struct api_list *previous, api_first_page_fn *first_page,
+	     api_list_fn *done, void *arg)
 {
 	struct chain *c = calloc(1, sizeof(*c));
 	struct api_list *list = calloc(1, sizeof(*list));
@@ -527,7 +528,6 @@ int api_list(struct api *api, enum http_class class, struct api_list *previous,
 	list->refs = 1;
 	*c = (struct chain){
 		.api = api,
-		.class = class,
 		.first_page = first_page,
 		.done = done,
 		.arg = arg,

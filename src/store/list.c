@@ -317,12 +317,9 @@ static void list_done(void *arg, const struct api_error *error, struct api_list 
 
 /* ---- its beginning ---- */
 
-/* In time, in the background, is no less urgent: everybody is shown the old list
- * until it is over, so it must not queue behind what is read ahead. */
 int list_begin(struct store *store, bool in_time)
 {
-	int r = api_list(store->api, HTTP_CLASS_USER, store->list, first_page_came, list_done,
-			 store);
+	int r = api_list(store->api, store->list, first_page_came, list_done, store);
 
 	if (r < 0)
 		return r;

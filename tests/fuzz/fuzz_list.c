@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!fuzz_split(data, size, part, 3) || part[1].len == 0 || part[2].len == 0)
 		return 0;
 	fake_api_init(&a, "/base");
-	int r = api_list(a.api, HTTP_CLASS_USER, NULL, NULL, on_list, &end);
+	int r = api_list(a.api, NULL, NULL, on_list, &end);
 	fuzz_check(r == 0 && fake_api_tries(&a) == 1);
 	answer(&a, 0, part[1], part[0].len ? part[0].s : NULL);
 	if (end.times == 0) {

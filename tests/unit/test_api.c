@@ -127,22 +127,23 @@ static void ask(enum which which, const char *etag)
 		r = api_get(f.api, HTTP_CLASS_USER, &id, etag, on_record, &got);
 		break;
 	case TOKEN:
-		r = api_get_token(f.api, HTTP_CLASS_USER, &id, etag, on_token, &got);
+		r = api_get_token_within(f.api, HTTP_CLASS_USER, &id, etag, NULL, on_token, &got);
 		break;
 	case DEPENDENCIES:
-		r = api_get_dependencies(f.api, HTTP_CLASS_USER, &id, etag, on_text, &got);
+		r = api_get_dependencies_within(f.api, HTTP_CLASS_USER, &id, etag, NULL, on_text,
+						&got);
 		break;
 	case PUT:
-		r = api_put(f.api, &id, etag, "{\"a\":1}", 7, on_record, &got);
+		r = api_put_within(f.api, &id, etag, "{\"a\":1}", 7, NULL, on_record, &got);
 		break;
 	case POST:
-		r = api_post(f.api, "{\"a\":1}", 7, on_record, &got);
+		r = api_post_within(f.api, "{\"a\":1}", 7, NULL, on_record, &got);
 		break;
 	case DELETE:
-		r = api_delete(f.api, &id, on_plain, &got);
+		r = api_delete_within(f.api, &id, NULL, on_plain, &got);
 		break;
 	case ROTATE:
-		r = api_rotate_token(f.api, &id, on_plain, &got);
+		r = api_rotate_token_within(f.api, &id, NULL, on_plain, &got);
 		break;
 	case N_CALLS:
 		break;
@@ -392,7 +393,8 @@ static void test_token_length(void **state)
 
 	memset(body + n, 'x', API_MAX_TOKEN_BYTES);
 	memcpy(body + n + API_MAX_TOKEN_BYTES, "\"}", 3);
-	assert_int_equal(api_get_token(f.api, HTTP_CLASS_USER, &id, NULL, on_long_token, &got), 0);
+	assert_int_equal(api_get_token_within(f.api, HTTP_CLASS_USER, &id, NULL, NULL, on_long_token,
+					      &got), 0);
 	fake_api_answer(&f, 0, 200, body, NULL, NULL);
 	assert_false(got.failed);
 	assert_false(token_of_length_is_taken(API_MAX_TOKEN_BYTES + 1));

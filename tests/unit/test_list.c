@@ -66,7 +66,7 @@ static int teardown(void **state)
 
 static void ask(struct api_list *previous)
 {
-	assert_int_equal(api_list(f.api, HTTP_CLASS_USER, previous, on_first_page, on_list, &got),
+	assert_int_equal(api_list(f.api, previous, on_first_page, on_list, &got),
 			 0);
 }
 
