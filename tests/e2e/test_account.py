@@ -4,17 +4,14 @@ import errno
 import os
 
 import pytest
-from account import stack, stack_id
+from account import named, stack, stack_id
 
 OTHER_TOKEN = "another-canary-token"
 
 
 @pytest.fixture
 def api(account):
-    api = account(page_size=2)
-    for number, name in enumerate(["one", "two", "three"], 1):
-        api.add_stack(stack(name, number))
-    return api
+    return named(account(page_size=2), "one", "two", "three")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from account import LIST, RECORD, TOKEN, stack, stack_id
+from account import LIST, RECORD, named, stack, stack_id
 from mount import SLOWER, eventually, output_of
 
 LONG_LIST = dict(stacks=250, page_size=100)
@@ -31,10 +31,7 @@ def change(api, number=1, host="https://changed.example.com/and/longer"):
 @pytest.fixture
 def api(account):
     """Three stacks: one, two, three."""
-    api = account()
-    for number, name in enumerate(["one", "two", "three"], 1):
-        api.add_stack(stack(name, number))
-    return api
+    return named(account(), "one", "two", "three")
 
 
 def test_fresh_answers_are_not_asked_for_again(api, mount):

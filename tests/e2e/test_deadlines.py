@@ -11,7 +11,7 @@ import os
 import time
 
 import pytest
-from account import DEPENDENCIES, LIST, RECORD, TOKEN
+from account import DEPENDENCIES, LIST, RECORD, TOKEN, named
 from conftest import NOT_SLOWED_DOWN
 from emulator import TlsFront
 from gate import Gate
@@ -28,10 +28,7 @@ NEW = b'{"name": "new", "type": "server", "server": {"hostURI": "https://h.examp
 
 @pytest.fixture
 def api(account):
-    api = account()
-    for number, name in enumerate(["one", "two", "three", "four"], 1):
-        api.add_stack(editable(name, number))
-    return api
+    return named(account(), "one", "two", "three", "four", make=editable)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from account import DEPENDENCIES, stack, stack_id
+from account import DEPENDENCIES, named, stack_id
 from mount import SLOWER, eventually
 
 FAILURES = 5     # in a row, of requests
@@ -16,10 +16,7 @@ PAUSE_S = 2      # until the next probe
 
 @pytest.fixture
 def api(account):
-    api = account()
-    for number, name in enumerate(["one", "two", "three"], 1):
-        api.add_stack(stack(name, number))
-    return api
+    return named(account(), "one", "two", "three")
 
 
 def failure(call, *arguments):

@@ -12,7 +12,7 @@ import os
 import time
 
 import pytest
-from account import DEPENDENCIES, TOKEN, stack, stack_id
+from account import DEPENDENCIES, TOKEN, named, stack, stack_id
 from clock import Clock
 from conftest import BUILD
 from mount import SLOWER, eventually, output_of
@@ -26,10 +26,7 @@ TTL_S = 600
 
 @pytest.fixture
 def api(account):
-    api = account()
-    for number, name in enumerate(["one", "two", "three"], 1):
-        api.add_stack(stack(name, number))
-    return api
+    return named(account(), "one", "two", "three")
 
 
 @pytest.fixture

@@ -150,6 +150,13 @@ def stack(name, number=1, **members):
     return {key: value for key, value in record.items() if value is not None}
 
 
+def named(api, *names, make=stack):
+    """The account, with stacks of these names; the first is the oldest."""
+    for number, name in enumerate(names, 1):
+        api.add_stack(make(name, number))
+    return api
+
+
 def stack_id(number):
     return f"{number:08x}{0xabcdef:016x}"
 
