@@ -138,6 +138,13 @@ struct stack_id fake_id(unsigned id)
 	return ret;
 }
 
+struct stack *fake_account_stack(const struct fake_account *a, unsigned id)
+{
+	const struct stack_id stack_id = fake_id(id);
+
+	return store_find(a->store, &stack_id);
+}
+
 const char *fake_record(unsigned id, const char *name, const char *extra)
 {
 	static char texts[8][512];

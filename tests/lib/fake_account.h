@@ -49,5 +49,7 @@ void fake_account_fail(struct fake_account *a, int status);
 const char *fake_record(unsigned id, const char *name, const char *extra);
 const char *fake_list(unsigned n, ...); /* n records as an array; likewise */
 struct stack_id fake_id(unsigned id);
+/* The stack of that number; NULL: there is none. */
+struct stack *fake_account_stack(const struct fake_account *a, unsigned id);
 
 #endif

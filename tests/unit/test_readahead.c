@@ -28,9 +28,7 @@ static unsigned n_waiters;
 
 static struct stack *stack_of(unsigned id)
 {
-	const struct stack_id stack_id = fake_id(id);
-
-	return store_find(a.store, &stack_id);
+	return fake_account_stack(&a, id);
 }
 
 static unsigned number_of(const struct stack_id *id)

@@ -62,9 +62,7 @@ static void done(void)
 
 static struct stack *stack_of(unsigned id)
 {
-	const struct stack_id stack_id = fake_id(id);
-
-	return store_find(a.store, &stack_id);
+	return fake_account_stack(&a, id);
 }
 
 static bool is_named(unsigned id, const char *name)

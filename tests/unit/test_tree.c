@@ -50,9 +50,7 @@ static int teardown(void **state)
 
 static struct stack *stack_of(unsigned id)
 {
-	const struct stack_id stack_id = fake_id(id);
-
-	return store_find(a.store, &stack_id);
+	return fake_account_stack(&a, id);
 }
 
 static struct dir *dir_of(unsigned id)
