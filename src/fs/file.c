@@ -15,16 +15,14 @@ static struct fs_handle *handle_of(const struct fs_op *op)
 
 struct fs_handle *handle_new(struct fs *fs, struct node *node)
 {
-	struct fs_handle *handle = calloc(1, sizeof(*handle));
+	struct fs_handle *handle = malloc(sizeof(*handle));
 
 	if (!handle)
 		return NULL;
-	handle->next = fs->handles;
+	*handle = (struct fs_handle){ .fs = fs, .next = fs->handles, .node = node };
 	if (fs->handles)
 		fs->handles->prev = handle;
 	fs->handles = handle;
-	handle->fs = fs;
-	handle->node = node;
 	tree_open(node);
 	return handle;
 }
@@ -95,6 +93,20 @@ static int truncate_opened(struct fs *fs, struct node *node, struct fs_op *op)
 	return content_resize(node->content, 0, SIZE_MAX);
 }
 
+/* Only to be read, and the kernel has the right attributes and pages. */
+static bool is_fresh(const struct fs *fs, const struct node *node, const struct fs_op *op)
+{
+	return !can_write(op->flags) && node->pages_valid && !node->draft &&
+	       clock_now_ms(fs->clock) < node->fresh_until_ms;
+}
+
+static int open_fresh(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	(void)store_hit(fs->store);
+	op->keep_cache = node->kind != NODE_TOKEN;
+	return make_handle(fs, node, op);
+}
+
 static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 {
 	/* Attributes of another version would cut or stretch what read gives. */
@@ -107,6 +119,7 @@ static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 	if (r < 0)
 		return r;
 	node->pages_valid = true;
+	node->fresh_until_ms = clock_now_ms(fs->clock) + node_valid_ms(fs, node);
 	handle_of(op)->writes = can_write(op->flags);
 	handle_of(op)->saw_record = node->draft && !edit_shows_draft(node);
 	node->writers += handle_of(op)->writes;
@@ -120,6 +133,8 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 
 	if (!node)
 		return -ESTALE;
+	if (is_fresh(fs, node, op))
+		return open_fresh(fs, node, op);
 	r = can_write(op->flags) ? may_write(fs, op, node) : 0;
 	if (r < 0)
 		return r;
@@ -181,10 +196,10 @@ static void drop_parts(struct fs *fs, const struct dir *dir)
 	static const enum node_kind kinds[] = { NODE_TOKEN, NODE_DEPENDENCIES };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
-		const struct node *node = tree_peek(dir, kinds[i]);
+		struct node *node = tree_peek(dir, kinds[i]);
 
 		if (node)
-			fs->kernel.drop_node(fs->kernel.arg, node->id);
+			fs_drop_node(fs, node);
 		else if (store_part_absent(dir->stack, node_part(kinds[i])))
 			fs_drop_file(fs, dir, kinds[i]);
 	}
@@ -262,6 +277,7 @@ int fs_step_fsync(struct fs *fs, struct fs_op *op)
 int fs_step_readlink(struct fs *fs, struct fs_op *op)
 {
 	struct node *node = tree_node(fs->tree, op->node);
+	char link[NODE_LINK_SIZE];
 
 	if (!node || node->detached)
 		return -ESTALE;
@@ -273,9 +289,10 @@ int fs_step_readlink(struct fs *fs, struct fs_op *op)
 
 		if (asprintf(&op->own, "%s%s", archive_dir(fs->changes.archive), name) < 0)
 			op->own = NULL;
+	} else if (node_link(node, link)) {
+		op->own = strdup(link);
 	} else {
-		op->data = node_link(node, op->small, sizeof(op->small));
-		return op->data ? 0 : -EINVAL;
+		return -EINVAL;
 	}
 	op->data = op->own;
 	return op->own ? 0 : -ENOMEM;

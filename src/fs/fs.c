@@ -155,12 +155,10 @@ int op_refuse(struct fs_op *op, int err, const char *fmt, ...)
 
 static int step(struct fs *fs, struct fs_op *op)
 {
-	const struct node *node = tree_node(fs->tree, op->node);
-
 	if (fs->ro && calls[op->call].changes)
 		return -EROFS;
-	if (node && node->dir)
-		work_touched(fs, node->dir, op);
+	if (fs->n_hidden > 0)
+		work_touched(fs, tree_node(fs->tree, op->node), op);
 	return calls[op->call].step(fs, op);
 }
 
@@ -334,7 +332,7 @@ void fs_refresh(struct fs *fs)
 
 void fs_drop_node(struct fs *fs, struct node *node)
 {
-	node->listed_until_ms = 0;
+	node->fresh_until_ms = 0;
 	node->pages_valid = false;
 	if (node->lookups > 0 && fs->kernel.drop_node)
 		fs->kernel.drop_node(fs->kernel.arg, node->id);
@@ -382,8 +380,8 @@ static void name_changed(void *arg, const char *name)
 	if (!store_has_list(fs->store) || !fs->kernel.drop_name)
 		return; /* nobody was told any name yet */
 	fs->names_changed_ms = clock_wall_ms(fs->clock);
-	root->listed_until_ms = 0;
-	tree_fixed(fs->tree, NODE_BY_ID)->listed_until_ms = 0;
+	root->fresh_until_ms = 0;
+	tree_fixed(fs->tree, NODE_BY_ID)->fresh_until_ms = 0;
 	if (fs->kernel_knows)
 		return;
 	fs->kernel.drop_name(fs->kernel.arg, root->id, name);
@@ -471,6 +469,15 @@ static void stack_changed(void *arg, struct stack *stack, struct record *old)
 		tree_detach(fs->tree, tree_peek(dir, NODE_TOKEN));
 }
 
+static void record_expired(void *arg, struct stack *stack)
+{
+	const struct dir *dir = tree_dir(stack);
+	struct node *node = dir ? tree_peek(dir, NODE_CONFIG) : NULL;
+
+	if (node)
+		node->fresh_until_ms = 0;
+}
+
 static void stack_gone(void *arg, struct stack *stack)
 {
 	struct fs *fs = arg;
@@ -536,6 +543,7 @@ static int make_store(struct fs *fs, const struct fs_options *o)
 		.events = {
 			.stack_added = stack_added,
 			.stack_changed = stack_changed,
+			.record_expired = record_expired,
 			.stack_gone = stack_gone,
 			.part_changed = part_changed,
 			.upcoming = upcoming,

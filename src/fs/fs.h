@@ -141,7 +141,6 @@ struct fs_op {
 	uint64_t generation;         /* of that text; 0: not begun to wait */
 	struct fs_op *wake_next;
 	struct api_error *reason;    /* why it was refused here */
-	char small[64 + 256];
 };
 
 /* What the kernel is to drop.  Called inside the monitor; must only queue. */

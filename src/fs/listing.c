@@ -24,10 +24,11 @@ int fs_step_opendir(struct fs *fs, struct fs_op *op)
 
 	if (!node)
 		return -ESTALE;
+	bool fresh = clock_now_ms(fs->clock) < node->fresh_until_ms;
 	if (node->kind == NODE_ROOT || node->kind == NODE_BY_ID)
 		r = store_need_list(fs->store, &op->wait);
 	else
-		r = node_need(fs, node, &op->wait);
+		r = fresh ? store_hit(fs->store) : node_need(fs, node, &op->wait);
 	if (r != STORE_READY)
 		return r;
 
@@ -35,8 +36,8 @@ int fs_step_opendir(struct fs *fs, struct fs_op *op)
 	if (!op->handle)
 		return -ENOMEM;
 	if (node->kind == NODE_STACK)
-		openers_add(&fs->openers, node->dir, op->tid);
-	op->keep_cache = clock_now_ms(fs->clock) < node->listed_until_ms;
+		openers_add(&fs->openers, node->dir_cookie, op->tid);
+	op->keep_cache = fresh;
 	return 0;
 }
 
@@ -65,8 +66,8 @@ static void emit_node(struct listing *l, const char *name, uint64_t cookie, stru
 		tree_forget(l->fs->tree, node, 1);
 
 	uint64_t until = clock_now_ms(l->fs->clock) + valid_ms;
-	if (until < l->dir->listed_until_ms)
-		l->dir->listed_until_ms = until;
+	if (until < l->dir->fresh_until_ms)
+		l->dir->fresh_until_ms = until;
 }
 
 /* The same, or without attributes where none are asked for. */
@@ -195,7 +196,7 @@ int fs_step_readdir(struct fs *fs, struct fs_op *op)
 	struct listing l = { .fs = fs, .op = op, .dir = handle->node };
 
 	if (op->offset == 0)
-		l.dir->listed_until_ms = op->plus ? UINT64_MAX : 0;
+		l.dir->fresh_until_ms = op->plus ? UINT64_MAX : 0;
 	emit_dots(&l);
 	if (l.dir->kind == NODE_CONTROL)
 		list_control(&l);

@@ -136,25 +136,25 @@ bool node_update(struct node *node)
 	return false;
 }
 
-const char *node_link(const struct node *node, char *out, size_t size)
+bool node_link(const struct node *node, char out[NODE_LINK_SIZE])
 {
 	if (node->kind == NODE_ID_LINK)
-		snprintf(out, size, "../../%s", node->dir->name);
+		snprintf(out, NODE_LINK_SIZE, "../../%s", node->dir->name);
 	else if (node->kind == NODE_OLD_NAME)
-		snprintf(out, size, "%s", node->dir->name);
+		snprintf(out, NODE_LINK_SIZE, "%s", node->dir->name);
 	else
-		return NULL;
-	return out;
+		return false;
+	return true;
 }
 
 int node_link_length(const struct fs *fs, const struct node *node, size_t *ret)
 {
-	char link[NAME_MAX_BYTES + 16];
+	char link[NODE_LINK_SIZE];
 
 	if (node->kind == NODE_HISTORY || node->kind == NODE_LOST)
 		*ret = strlen(archive_dir(fs->changes.archive)) + strlen(kind_name(node->kind)) -
 		       strlen(kind_name(NODE_CONTROL));
-	else if (node_link(node, link, sizeof(link)))
+	else if (node_link(node, link))
 		*ret = strlen(link);
 	else
 		return -EINVAL;
@@ -232,7 +232,7 @@ static nlink_t nlink_of(const struct fs *fs, const struct node *node)
 	return node_is_dir(node) ? 2 : 1;
 }
 
-static uint64_t valid_ms(const struct fs *fs, const struct node *node)
+uint64_t node_valid_ms(const struct fs *fs, const struct node *node)
 {
 	if (node->kind == NODE_STATUS || node->kind == NODE_ERRORS)
 		return 0;
@@ -287,7 +287,7 @@ void node_attr(struct fs *fs, const struct node *node, struct fs_entry *ret)
 	};
 	local_attr(fs, node, st);
 	st->st_atim = st->st_ctim = st->st_mtim;
-	ret->attr_ms = valid_ms(fs, node);
+	ret->attr_ms = node_valid_ms(fs, node);
 }
 
 void node_bare_attr(const struct stack *stack, enum node_kind kind, struct stat *ret)

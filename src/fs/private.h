@@ -50,6 +50,7 @@ struct fs {
 	struct budget budget;
 	struct limit deletes, rotations;
 	struct openers openers;
+	unsigned n_hidden; /* files, of any stack: see work_hide */
 	/* The kernel is told nothing of names that change now: it asked for it. */
 	bool kernel_knows;
 
@@ -203,13 +204,16 @@ NODISCARD int node_need(struct fs *fs, struct node *node, struct store_wait *w);
 bool node_update(struct node *node);
 /* Attributes of what node_need has let pass, or of what a handle shows. */
 void node_attr(struct fs *fs, const struct node *node, struct fs_entry *ret);
+/* How long the kernel may keep the attributes; ms. */
+uint64_t node_valid_ms(const struct fs *fs, const struct node *node);
 /* The text behind a node: that of node_update, or of the handle. */
 void node_text(const struct node *node, const char **ret, size_t *ret_len);
 bool node_is_dir(const struct node *node);
 /* st_ino and the type of a stack's file that has no node. */
 void node_bare_attr(const struct stack *stack, enum node_kind kind, struct stat *ret);
-/* The target of a symlink node; NULL for others. */
-const char *node_link(const struct node *node, char *out, size_t size);
+#define NODE_LINK_SIZE (NAME_MAX_BYTES + sizeof("../../"))
+/* The target of a symlink to a stack's directory; false for others. */
+bool node_link(const struct node *node, char out[NODE_LINK_SIZE]);
 /* How long its target is; -EINVAL for what is no symlink of ours. */
 int node_link_length(const struct fs *fs, const struct node *node, size_t *ret);
 const char *kind_name(enum node_kind kind);

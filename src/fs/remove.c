@@ -205,7 +205,7 @@ static int delete_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 	 * directory is told why that was not enough. */
 	if (!work_hides_any(dir))
 		return -ENOTEMPTY;
-	if (dir->locals || !all_hidden_by(fs, dir, by) || !openers_have(&fs->openers, dir, by))
+	if (dir->locals || !all_hidden_by(fs, dir, by) || !openers_have(&fs->openers, dir->cookie, by))
 		return keep(dir, op_refuse(op, -ENOTEMPTY,
 					   "a stack is deleted only by who lists its directory and "
 					   "removes all that is in it, config.json first (rm -r)"));

@@ -26,6 +26,8 @@ void work_free(struct work *work)
 	if (!work)
 		return;
 	timer_cancel(work->fs->timers, &work->grace);
+	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++)
+		work_show(work->dir, kind);
 	create_memory_done(&work->memory);
 	free(work->error);
 	free(work->renaming);
@@ -53,8 +55,10 @@ bool work_hides_any(const struct dir *dir)
 
 void work_show(struct dir *dir, enum node_kind kind)
 {
-	if (dir->work)
-		dir->work->hidden[file_index(kind)] = (struct hidden){ 0 };
+	if (!work_hides(dir, kind))
+		return;
+	dir->work->hidden[file_index(kind)] = (struct hidden){ 0 };
+	dir->work->fs->n_hidden--;
 }
 
 void work_show_all(struct dir *dir)
@@ -86,6 +90,8 @@ int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct 
 		return -ENOMEM;
 	if (!work_hides_any(dir))
 		work->turns = 0;
+	if (!work_hides(dir, kind))
+		fs->n_hidden++;
 	work->hidden[file_index(kind)] = (struct hidden){ .by = *by, .turn = ++work->turns };
 	if (kind == NODE_CONFIG)
 		work->remover = *by;
@@ -104,9 +110,11 @@ bool work_removed_config(const struct dir *dir, const struct process *by)
 	return dir->work && process_same(&dir->work->remover, by);
 }
 
-void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)
+void work_touched(struct fs *fs, const struct node *node, struct fs_op *op)
 {
-	if (!work_hides_any(dir))
+	const struct dir *dir = node ? node->dir : NULL;
+
+	if (!dir || !work_hides_any(dir))
 		return;
 	for (unsigned i = 0; i < WORK_N_FILES; i++) {
 		const struct hidden *hidden = &dir->work->hidden[i];
@@ -188,18 +196,17 @@ void limit_give_back(struct limit *limit)
 
 /* ---- who has opened which directory ---- */
 
-void openers_add(struct openers *openers, const struct dir *dir, pid_t tid)
+void openers_add(struct openers *openers, uint64_t cookie, pid_t tid)
 {
-	openers->ring[openers->next++ % OPENERS_MAX] = (struct opener){ dir->cookie, tid };
+	openers->ring[openers->next++ % OPENERS_MAX] = (struct opener){ cookie, tid };
 }
 
-bool openers_have(const struct openers *openers, const struct dir *dir,
-		  const struct process *process)
+bool openers_have(const struct openers *openers, uint64_t cookie, const struct process *process)
 {
 	for (unsigned i = 0; i < OPENERS_MAX; i++) {
 		const struct opener *opener = &openers->ring[i];
 
-		if (opener->cookie == dir->cookie &&
+		if (opener->cookie == cookie &&
 		    (opener->tid == process->pid || process_has_thread(process, opener->tid)))
 			return true;
 	}

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "fs/private.h"
 
+#define LIST_MAX_BYTES 256
 #define PREFIX "user.stacksfs."
 
 /* The value, or NULL where the node has none. */
@@ -47,9 +49,11 @@ int fs_step_getxattr(struct fs *fs, struct fs_op *op)
 	const char *value = value_of(fs, node, op->name + strlen(PREFIX), hex);
 	if (!value)
 		return -ENODATA;
-	op->data_len = strnlen(value, sizeof(op->small));
-	memcpy(op->small, value, op->data_len);
-	op->data = op->small;
+	op->own = strdup(value);
+	if (!op->own)
+		return -ENOMEM;
+	op->data = op->own;
+	op->data_len = strlen(value);
 	return 0;
 }
 
@@ -57,20 +61,19 @@ int fs_step_listxattr(struct fs *fs, struct fs_op *op)
 {
 	static const char *const names[] = { "id", "type", "stale", "error" };
 	const struct node *node = tree_node(fs->tree, op->node);
+	CLEANUP(buf_done) struct buf list = BUF_INIT(LIST_MAX_BYTES);
 	char hex[STACK_ID_HEX + 1];
 
 	if (!node)
 		return -ESTALE;
-	op->data = op->small;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		size_t size = strlen(names[i]) + 1;
-
-		if (!value_of(fs, node, names[i], hex))
-			continue;
-		memcpy(op->small + op->data_len, PREFIX, strlen(PREFIX));
-		memcpy(op->small + op->data_len + strlen(PREFIX), names[i], size);
-		op->data_len += strlen(PREFIX) + size;
+		if (value_of(fs, node, names[i], hex) &&
+		    (buf_puts(&list, PREFIX) < 0 ||
+		     buf_append(&list, names[i], strlen(names[i]) + 1) < 0))
+			return -ENOMEM;
 	}
+	op->data_len = list.len;
+	op->data = op->own = buf_steal(&list);
 	return 0;
 }
 

@@ -12,7 +12,10 @@
 
 #include "fuse/private.h"
 
-#define LINGER_NS 20000
+#define LINGER_NS       20000
+#define LINGER_SCAN_NS 100000
+#define LOOKS              4
+#define SMALL_REPLY      512
 
 static int64_t now_ns(void)
 {
@@ -22,30 +25,61 @@ static int64_t now_ns(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
-/* A program that goes through files asks for the next one some microseconds after
- * it has the last.  To fall asleep and be woken takes longer, and much longer
- * where a core has to come out of its idle state; so we look a few times more before
- * we sleep, and leave the core to whoever else wants it. */
-static ssize_t read_lingering(int fd, void *buf, size_t len)
+static ssize_t look_until(int fd, void *buf, size_t len, int64_t until_ns)
 {
-	int64_t until = now_ns() + LINGER_NS;
 	ssize_t n;
 
-	while ((n = read(fd, buf, len)) < 0 && errno == EAGAIN && now_ns() < until)
+	for (unsigned i = 1; (n = read(fd, buf, len)) < 0 && errno == EAGAIN; i++) {
+		if (i % LOOKS)
+			continue;
+		if (now_ns() >= until_ns)
+			break;
 		sched_yield();
+	}
 	return n;
 }
 
+/* A program that goes through files asks for the next one some microseconds after
+ * it has the last.  To fall asleep and be woken takes longer, and much longer
+ * where a core has to come out of its idle state; so we look a few times more before
+ * we sleep, and leave the core to whoever else wants it.  How long depends on whether
+ * the last request was worth to be waited for. */
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 {
+	struct mount *mount = userdata;
 	struct pollfd device = { .fd = fd, .events = POLLIN };
-	ssize_t n = read_lingering(fd, buf, len);
+	ssize_t n = read(fd, buf, len);
+
+	if (n >= 0 || errno != EAGAIN)
+		return n;
+	device_answer(mount);
+	int64_t began_ns = now_ns();
+	n = look_until(fd, buf, len, began_ns + mount->linger_ns);
 
 	while (n < 0 && errno == EAGAIN) {
 		if (poll(&device, 1, -1) < 0)
 			return -1; /* EINTR: mount_abort */
 		n = read(fd, buf, len);
 	}
+	mount->linger_ns = now_ns() - began_ns < LINGER_SCAN_NS ? LINGER_SCAN_NS : LINGER_NS;
+	return n;
+}
+
+/* The kernel takes one piece quicker than two.  What comes behind the headers may be
+ * secret. */
+static ssize_t write_small(int fd, const struct iovec *iov, int count)
+{
+	char all[SMALL_REPLY];
+	size_t len = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (iov[i].iov_len > sizeof(all) - len)
+			return writev(fd, iov, count);
+		memcpy(all + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	ssize_t n = write(fd, all, len);
+	explicit_bzero(all, len);
 	return n;
 }
 
@@ -67,7 +101,22 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
 		struct iovec patched[2] = { iov[0], { &init, sizeof(init) } };
 		return writev(fd, patched, count);
 	}
-	return writev(fd, iov, count);
+	return write_small(fd, iov, count);
+}
+
+void device_answer(struct mount *mount)
+{
+	for (unsigned i = 0; i < mount->n_done; i++)
+		(void)fuse_reply_err(mount->done[i], 0);
+	mount->n_done = 0;
+}
+
+/* The kernel sends a RELEASE and goes on: to an OPEN, most often, whose caller waits. */
+void device_answer_later(struct mount *mount, fuse_req_t req)
+{
+	if (mount->n_done == ARRAY_SIZE(mount->done))
+		device_answer(mount);
+	mount->done[mount->n_done++] = req;
 }
 
 int device_take(struct mount *mount)

@@ -67,6 +67,7 @@ int mount_loop(struct mount *m)
 
 	m->looping = true;
 	int r = fuse_session_loop(m->session);
+	device_answer(m);
 	m->looping = false;
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	/* The end of a detached mount is ENODEV, which libfuse takes for one, or this,

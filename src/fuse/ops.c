@@ -4,6 +4,7 @@
  * A handler copies what it needs, hands the op to fs and returns; the reply is
  * made by request_reply, at once or later, on whichever thread ended the op. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,7 +24,8 @@ static void request_free(struct request *r)
 
 void request_reply(struct request *r)
 {
-	interrupts_forget(r->mount->interrupts, r->op.serial);
+	if (r->watched)
+		interrupts_forget(r->mount->interrupts, r->op.serial);
 	if (r->op.err < 0)
 		(void)fuse_reply_err(r->req, -r->op.err);
 	else
@@ -45,23 +47,31 @@ static void op_parked(struct fs_op *op)
 {
 	struct request *r = CONTAINER_OF(op, struct request, op);
 
+	r->watched = true;
 	interrupts_watch(r->mount->interrupts, r->req, op->serial, op->tid);
 }
 
-static struct request *request_new(fuse_req_t req, enum fs_call call, fuse_ino_t ino,
-				   void (*reply)(struct request *r))
+/* The name dies with the handler, the op may live longer. */
+static struct request *named_request(fuse_req_t req, enum fs_call call, fuse_ino_t ino,
+				     const char *name, void (*reply)(struct request *r))
 {
-	struct request *r = calloc(1, sizeof(*r));
+	size_t len = strlen(name);
+	bool fits = len <= NAME_MAX;
+	/* Not calloc, which does not look where free has put the last one. */
+	struct request *r = fits ? malloc(sizeof(*r) + len + 1) : NULL;
 
 	if (!r) {
-		(void)fuse_reply_err(req, ENOMEM);
+		(void)fuse_reply_err(req, fits ? ENOMEM : ENAMETOOLONG);
 		return NULL;
 	}
+	memset(r, 0, sizeof(*r));
+	memcpy(r->name, name, len + 1);
 	r->mount = fuse_req_userdata(req);
 	r->req = req;
 	r->reply = reply;
 	r->op.call = call;
 	r->op.node = ino;
+	r->op.name = len > 0 ? r->name : NULL;
 	r->op.tid = fuse_req_ctx(req)->pid;
 	r->op.uid = fuse_req_ctx(req)->uid;
 	r->op.gid = fuse_req_ctx(req)->gid;
@@ -70,27 +80,18 @@ static struct request *request_new(fuse_req_t req, enum fs_call call, fuse_ino_t
 	return r;
 }
 
+static struct request *request_new(fuse_req_t req, enum fs_call call, fuse_ino_t ino,
+				   void (*reply)(struct request *r))
+{
+	return named_request(req, call, ino, "", reply);
+}
+
 static void request_submit(struct request *r)
 {
 	fs_submit(r->mount->fs, &r->op);
 }
 
-/* The name dies with the handler, the op may live longer. */
-static bool request_take_name(struct request *r, const char *name)
-{
-	size_t len = strlen(name);
-
-	if (len >= sizeof(r->name)) {
-		(void)fuse_reply_err(r->req, ENAMETOOLONG);
-		request_free(r);
-		return false;
-	}
-	memcpy(r->name, name, len + 1);
-	r->op.name = r->name;
-	return true;
-}
-
-/* The same for a second one. */
+/* A second name. */
 static const char *request_take_more(struct request *r, const char *text)
 {
 	r->more = strdup(text);
@@ -133,9 +134,9 @@ static void reply_lookup(struct request *r)
 
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct request *r = request_new(req, FS_LOOKUP, parent, reply_lookup);
+	struct request *r = named_request(req, FS_LOOKUP, parent, name, reply_lookup);
 
-	if (r && request_take_name(r, name))
+	if (r)
 		request_submit(r);
 }
 
@@ -279,7 +280,7 @@ static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct mount *mount = fuse_req_userdata(req);
 
 	fs_release(mount->fs, fi->fh);
-	(void)fuse_reply_err(req, 0);
+	device_answer_later(mount, req);
 }
 
 /* ---- directories ---- */
@@ -397,9 +398,9 @@ static void reply_xattr(struct request *r)
 
 static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct request *r = request_new(req, FS_GETXATTR, ino, reply_xattr);
+	struct request *r = named_request(req, FS_GETXATTR, ino, name, reply_xattr);
 
-	if (!r || !request_take_name(r, name))
+	if (!r)
 		return;
 	r->size = size;
 	request_submit(r);
@@ -439,14 +440,6 @@ static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		clock_gettime(CLOCK_REALTIME, &r->op.attr.st_mtim);
 	r->op.handle = fi ? fi->fh : 0;
 	request_submit(r);
-}
-
-static struct request *named_request(fuse_req_t req, enum fs_call call, fuse_ino_t parent,
-				     const char *name, void (*reply)(struct request *r))
-{
-	struct request *r = request_new(req, call, parent, reply);
-
-	return r && request_take_name(r, name) ? r : NULL;
 }
 
 static void do_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)

@@ -22,6 +22,10 @@ struct mount {
 	_Atomic bool want_parallel_dirops; /* set by init, used for its reply */
 	_Atomic bool detached;
 	_Atomic bool looping;
+	/* The loop's own. */
+	int64_t linger_ns; /* before it sleeps */
+	fuse_req_t done[16]; /* to be answered when nobody waits for another answer */
+	unsigned n_done;
 };
 
 /* One request of the kernel's, from its arrival until its reply. */
@@ -30,14 +34,15 @@ struct request {
 	struct mount *mount;
 	fuse_req_t req;
 	void (*reply)(struct request *request);
+	bool watched;         /* by interrupts */
 	size_t size;          /* of what the caller has room for */
 	struct fuse_file_info fi;
 	char *dirents;        /* a listing being filled */
 	size_t dirents_len;
 	uint64_t *given;      /* nodes that the listing has given out */
 	size_t n_given;
-	char name[256];
 	char *more; /* a second name, or a symlink's target */
+	char name[];
 };
 
 /* ops.c */
@@ -64,5 +69,9 @@ void interrupts_forget(struct interrupts *interrupts, uint64_t serial);
 /* device.c: reading and writing /dev/fuse */
 NODISCARD int device_take(struct mount *mount);
 void device_sever(struct mount *mount);
+/* Answer a request, which nobody waits for, with 0: when the loop has nothing else
+ * to do.  On the loop's thread, as the next. */
+void device_answer_later(struct mount *mount, fuse_req_t req);
+void device_answer(struct mount *mount);
 
 #endif

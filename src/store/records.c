@@ -238,4 +238,6 @@ void store_expire_record(struct store *store, struct stack *stack)
 	e->change = ++store->tick;
 	if (e->began_ms > old)
 		e->began_ms = old;
+	if (store->events.record_expired)
+		store->events.record_expired(store->events.arg, stack);
 }

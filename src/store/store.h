@@ -64,6 +64,8 @@ struct store_events {
 	void (*stack_changed)(void *arg, struct stack *stack, struct record *old);
 	void (*stack_gone)(void *arg, struct stack *stack);
 	void (*part_changed)(void *arg, struct stack *stack, enum store_part part);
+	/* Nobody knows whether it still is what it was: store_expire_record.  May be NULL. */
+	void (*record_expired)(void *arg, struct stack *stack);
 	/* Not news but a question: the stacks that follow that one in one of the
 	 * orders in which programs go through them, from 0 to n_orders; at most n in out,
 	 * borrowed.  How many. */
@@ -99,6 +101,8 @@ NODISCARD int store_need_list(struct store *store, struct store_wait *w);
 /* The first list is whole, of whatever age: what names something without
  * asking after it needs no more. */
 NODISCARD int store_need_names(struct store *store, struct store_wait *w);
+/* Somebody was served without asking for one of these; STORE_READY. */
+int store_hit(struct store *store);
 /* This stack's record.  -ENOENT when the stack is gone. */
 NODISCARD int store_need_record(struct store *store, struct stack *stack, struct store_wait *w);
 /* A part.  STORE_READY: see store_part_blob. */

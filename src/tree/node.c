@@ -115,8 +115,10 @@ struct node *node_new(struct tree *tree, enum node_kind kind, struct dir *dir)
 	node->id = (uint64_t)tree->places[i].generation << 32 | i;
 	node->kind = kind;
 	node->dir = dir;
-	if (dir)
+	if (dir) {
+		node->dir_cookie = dir->cookie;
 		dir->refs++;
+	}
 	tree->places[i].node = node;
 	return node;
 }
@@ -205,6 +207,7 @@ struct node *tree_slot(struct tree *tree, struct dir *dir, enum node_kind kind)
 
 void node_leave_place(struct tree *tree, struct node *node)
 {
+	node->fresh_until_ms = 0;
 	if (node->local) {
 		local_remove(node);
 		return;

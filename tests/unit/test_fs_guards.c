@@ -400,21 +400,21 @@ static void test_limits(void **state)
 static void test_openers(void **state)
 {
 	static struct openers openers;
-	const struct dir here = { .cookie = 17 }, there = { .cookie = 18 };
+	const uint64_t here = 17, there = 18;
 	struct process process;
 
 	memset(&openers, 0, sizeof(openers));
 	process_of_thread(rm.pid, &process);
-	openers_add(&openers, &here, rm.pid);
-	assert_true(openers_have(&openers, &here, &process));
-	assert_false(openers_have(&openers, &there, &process));
+	openers_add(&openers, here, rm.pid);
+	assert_true(openers_have(&openers, here, &process));
+	assert_false(openers_have(&openers, there, &process));
 	for (unsigned i = 0; i < OPENERS_MAX - 1; i++)
-		openers_add(&openers, &there, editor.pid);
-	assert_true(openers_have(&openers, &here, &process));
-	openers_add(&openers, &there, editor.pid);
-	assert_false(openers_have(&openers, &here, &process));
-	assert_false(openers_have(&openers, &there, &process));
-	assert_false(openers_have(&openers, &there, &(struct process){ 0 }));
+		openers_add(&openers, there, editor.pid);
+	assert_true(openers_have(&openers, here, &process));
+	openers_add(&openers, there, editor.pid);
+	assert_false(openers_have(&openers, here, &process));
+	assert_false(openers_have(&openers, there, &process));
+	assert_false(openers_have(&openers, there, &(struct process){ 0 }));
 }
 
 #define TEST(f)          cmocka_unit_test_setup_teardown(f, setup, teardown)
