@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "fs/private.h"
+
+#define TOKEN_PAGES 4096 /* bytes; a longer one is read as any other file is */
 
 static struct fs_handle *handle_of(const struct fs_op *op)
 {
@@ -93,18 +96,21 @@ static int truncate_opened(struct fs *fs, struct node *node, struct fs_op *op)
 	return content_resize(node->content, 0, SIZE_MAX);
 }
 
-/* Only to be read, and the kernel has the right attributes and pages. */
-static bool is_fresh(const struct fs *fs, const struct node *node, const struct fs_op *op)
+/* A token is in the kernel's pages only while somebody has it open.  They are filled
+ * before the one who opens it can ask for them. */
+static bool fill_token(const struct fs *fs, const struct node *node, const char *bytes)
 {
-	return !can_write(op->flags) && node->pages_valid && !node->draft &&
-	       clock_now_ms(fs->clock) < node->fresh_until_ms;
+	size_t len = blob_len(node->blob);
+
+	return node->opens == 1 && len <= TOKEN_PAGES && fs->kernel.fill &&
+	       fs->kernel.fill(fs->kernel.arg, node->id, bytes, len);
 }
 
-static int open_fresh(struct fs *fs, struct node *node, struct fs_op *op)
+/* Whether whoever has just opened it need not read it from here. */
+static bool may_keep_pages(const struct fs *fs, const struct node *node)
 {
-	(void)store_hit(fs->store);
-	op->keep_cache = node->kind != NODE_TOKEN;
-	return make_handle(fs, node, op);
+	return node->pages_valid && !node->draft &&
+	       (node->kind != NODE_TOKEN || fill_token(fs, node, blob_bytes(node->blob)));
 }
 
 static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
@@ -112,12 +118,12 @@ static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 	/* Attributes of another version would cut or stretch what read gives. */
 	if (!edit_shows_draft(node) && node_update(node) && node->opens == 0)
 		op->drop_node = node->id;
-	op->keep_cache = node->pages_valid && node->kind != NODE_TOKEN && !node->draft;
 	int r = truncate_opened(fs, node, op);
 	if (r == 0)
 		r = make_handle(fs, node, op);
 	if (r < 0)
 		return r;
+	op->keep_cache = may_keep_pages(fs, node);
 	node->pages_valid = true;
 	node->fresh_until_ms = clock_now_ms(fs->clock) + node_valid_ms(fs, node);
 	handle_of(op)->writes = can_write(op->flags);
@@ -133,8 +139,6 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 
 	if (!node)
 		return -ESTALE;
-	if (is_fresh(fs, node, op))
-		return open_fresh(fs, node, op);
 	r = can_write(op->flags) ? may_write(fs, op, node) : 0;
 	if (r < 0)
 		return r;
@@ -150,6 +154,40 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 			return r;
 	}
 	return open_file(fs, node, op);
+}
+
+static bool is_fresh(const struct fs *fs, const struct node *node)
+{
+	if (clock_now_ms(fs->clock) >= node->fresh_until_ms)
+		return false;
+	if (node->kind == NODE_STACK)
+		return true;
+	return node->kind >= NODE_CONFIG && node->kind <= NODE_TOKEN && node->pages_valid &&
+	       !node->draft;
+}
+
+/* It takes a microsecond or two more of the caller's time to look at the directory and
+ * at the store, whose memory is cold: so this does not, but where something is hidden
+ * somewhere, of which whoever hid it may be the caller. */
+uint64_t fs_open_fresh(struct fs *fs, uint64_t id, int flags, pid_t tid, bool *ret_keep_cache)
+{
+	struct fs_handle *handle = NULL;
+
+	if (can_write(flags) || log_enabled(LOG_LEVEL_DEBUG))
+		return 0;
+	monitor_enter(fs->monitor);
+	struct node *node = tree_node(fs->tree, id);
+
+	if (node && fs->n_hidden == 0 && is_fresh(fs, node))
+		handle = handle_new(fs, node);
+	if (handle) {
+		store_hit(fs->store);
+		if (node->kind == NODE_STACK)
+			openers_add(&fs->openers, node->dir_cookie, tid);
+		*ret_keep_cache = node->kind == NODE_STACK || may_keep_pages(fs, node);
+	}
+	monitor_leave(fs->monitor);
+	return (uintptr_t)handle;
 }
 
 /* A text that may change before the reply has left is copied. */
@@ -298,23 +336,28 @@ int fs_step_readlink(struct fs *fs, struct fs_op *op)
 	return op->own ? 0 : -ENOMEM;
 }
 
+/* The last one closes it.  To drop the pages would be to drop the attributes, too. */
+static void wipe_token(struct fs *fs, struct node *node)
+{
+	static const char zeros[TOKEN_PAGES];
+
+	if (!fill_token(fs, node, zeros))
+		fs_drop_node(fs, node);
+}
+
 void fs_release(struct fs *fs, uint64_t id)
 {
 	struct fs_handle *handle = (struct fs_handle *)(uintptr_t)id;
 
 	monitor_enter(fs->monitor);
 	struct node *node = handle->node;
-	bool drop = node->kind == NODE_TOKEN && node->opens == 1 && node->lookups > 0;
 	bool wrote = handle->writes;
-	uint64_t node_id = node->id;
 
 	handle_free(handle);
-	if (drop)
-		node->pages_valid = false;
+	if (node->kind == NODE_TOKEN && node->opens == 1 && node->lookups > 0)
+		wipe_token(fs, node);
 	if (wrote && --node->writers == 0)
 		edit_last_close(fs, node);
 	tree_close(fs->tree, node);
-	if (drop && fs->kernel.drop_node)
-		fs->kernel.drop_node(fs->kernel.arg, node_id);
 	monitor_leave(fs->monitor);
 }

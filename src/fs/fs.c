@@ -155,10 +155,12 @@ int op_refuse(struct fs_op *op, int err, const char *fmt, ...)
 
 static int step(struct fs *fs, struct fs_op *op)
 {
+	const struct node *node = tree_node(fs->tree, op->node);
+
 	if (fs->ro && calls[op->call].changes)
 		return -EROFS;
-	if (fs->n_hidden > 0)
-		work_touched(fs, tree_node(fs->tree, op->node), op);
+	if (node && node->dir)
+		work_touched(fs, node->dir, op);
 	return calls[op->call].step(fs, op);
 }
 

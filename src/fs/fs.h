@@ -143,10 +143,14 @@ struct fs_op {
 	struct api_error *reason;    /* why it was refused here */
 };
 
-/* What the kernel is to drop.  Called inside the monitor; must only queue. */
+/* What the kernel keeps.  Called inside the monitor; drop_ must only queue. */
 struct fs_kernel {
 	void (*drop_node)(void *arg, uint64_t node); /* attributes, pages, a cached listing */
 	void (*drop_name)(void *arg, uint64_t parent, const char *name);
+	/* Put that in the place of all pages of the node, at once; false: not done, the
+	 * pages may be what they were.  Only of a file that nobody has open: else a page
+	 * may be locked by a READ that waits for the caller.  May be NULL. */
+	bool (*fill)(void *arg, uint64_t node, const char *text, size_t len);
 	void *arg;
 };
 
@@ -185,6 +189,11 @@ NODISCARD int fs_start(struct fs *fs, void (*first_page)(void *arg, const struct
 /* Before the first op. */
 void fs_set_kernel(struct fs *fs, const struct fs_kernel *kernel);
 
+/* The most frequent call, an open that needs nothing: of a stack's directory, or of a
+ * file that is only to be read, where what the kernel keeps of it is fresh.  The
+ * handle, and whether the kernel may go on keeping that; 0: it is no such open, or it
+ * is to be seen in the log: submit it. */
+uint64_t fs_open_fresh(struct fs *fs, uint64_t node, int flags, pid_t tid, bool *ret_keep_cache);
 void fs_submit(struct fs *fs, struct fs_op *op);
 void fs_op_end(struct fs_op *op);
 /* End the parked op with that serial by -EINTR; nothing when there is none. */

@@ -28,7 +28,7 @@ int fs_step_opendir(struct fs *fs, struct fs_op *op)
 	if (node->kind == NODE_ROOT || node->kind == NODE_BY_ID)
 		r = store_need_list(fs->store, &op->wait);
 	else
-		r = fresh ? store_hit(fs->store) : node_need(fs, node, &op->wait);
+		r = node_need(fs, node, &op->wait);
 	if (r != STORE_READY)
 		return r;
 

@@ -110,11 +110,9 @@ bool work_removed_config(const struct dir *dir, const struct process *by)
 	return dir->work && process_same(&dir->work->remover, by);
 }
 
-void work_touched(struct fs *fs, const struct node *node, struct fs_op *op)
+void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)
 {
-	const struct dir *dir = node ? node->dir : NULL;
-
-	if (!dir || !work_hides_any(dir))
+	if (!work_hides_any(dir))
 		return;
 	for (unsigned i = 0; i < WORK_N_FILES; i++) {
 		const struct hidden *hidden = &dir->work->hidden[i];

@@ -68,9 +68,8 @@ void work_show_all(struct dir *dir);
  * still hidden. */
 bool work_hid_config(const struct dir *dir, const struct process *by);
 bool work_removed_config(const struct dir *dir, const struct process *by);
-/* A request of the node (may be NULL): what its process has hidden in that directory
- * stays so for longer. */
-void work_touched(struct fs *fs, const struct node *node, struct fs_op *op);
+/* A request in the directory: what its process has hidden stays so for longer. */
+void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op);
 /* Whether it was a draft until less than grace ago. */
 bool work_just_became(const struct dir *dir);
 /* Whether the op's process made the draft that this is, or was until a moment ago:

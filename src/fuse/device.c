@@ -25,43 +25,48 @@ static int64_t now_ns(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
-static ssize_t look_until(int fd, void *buf, size_t len, int64_t until_ns)
+static ssize_t look(int fd, void *buf, size_t len)
 {
 	ssize_t n;
 
-	for (unsigned i = 1; (n = read(fd, buf, len)) < 0 && errno == EAGAIN; i++) {
-		if (i % LOOKS)
-			continue;
-		if (now_ns() >= until_ns)
-			break;
-		sched_yield();
-	}
+	for (unsigned i = 0; (n = read(fd, buf, len)) < 0 && errno == EAGAIN && i < LOOKS; i++)
+		;
 	return n;
 }
 
 /* A program that goes through files asks for the next one some microseconds after
  * it has the last.  To fall asleep and be woken takes longer, and much longer
- * where a core has to come out of its idle state; so we look a few times more before
- * we sleep, and leave the core to whoever else wants it.  How long depends on whether
- * the last request was worth to be waited for. */
-static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
+ * where a core has to come out of its idle state; so we look for a while before
+ * we sleep, and now and then leave the core to whoever else wants it.  How long depends
+ * on whether the last request was worth to be waited for. */
+static ssize_t next_request(struct mount *mount, int fd, void *buf, size_t len)
 {
-	struct mount *mount = userdata;
 	struct pollfd device = { .fd = fd, .events = POLLIN };
 	ssize_t n = read(fd, buf, len);
 
 	if (n >= 0 || errno != EAGAIN)
 		return n;
-	device_answer(mount);
+	shortcut_settle(mount);
 	int64_t began_ns = now_ns();
-	n = look_until(fd, buf, len, began_ns + mount->linger_ns);
 
-	while (n < 0 && errno == EAGAIN) {
-		if (poll(&device, 1, -1) < 0)
+	while ((n = look(fd, buf, len)) < 0 && errno == EAGAIN) {
+		if (now_ns() - began_ns < mount->linger_ns)
+			sched_yield();
+		else if (poll(&device, 1, -1) < 0)
 			return -1; /* EINTR: mount_abort */
-		n = read(fd, buf, len);
 	}
 	mount->linger_ns = now_ns() - began_ns < LINGER_SCAN_NS ? LINGER_SCAN_NS : LINGER_NS;
+	return n;
+}
+
+/* What libfuse is to see. */
+static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
+{
+	ssize_t n;
+
+	do {
+		n = next_request(userdata, fd, buf, len);
+	} while (n > 0 && shortcut_take(userdata, buf, (size_t)n));
 	return n;
 }
 
@@ -102,21 +107,6 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
 		return writev(fd, patched, count);
 	}
 	return write_small(fd, iov, count);
-}
-
-void device_answer(struct mount *mount)
-{
-	for (unsigned i = 0; i < mount->n_done; i++)
-		(void)fuse_reply_err(mount->done[i], 0);
-	mount->n_done = 0;
-}
-
-/* The kernel sends a RELEASE and goes on: to an OPEN, most often, whose caller waits. */
-void device_answer_later(struct mount *mount, fuse_req_t req)
-{
-	if (mount->n_done == ARRAY_SIZE(mount->done))
-		device_answer(mount);
-	mount->done[mount->n_done++] = req;
 }
 
 int device_take(struct mount *mount)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fuse/private.h"
 
@@ -42,6 +43,7 @@ int mount_new(const struct mount_options *o, struct mount **ret)
 	if (!m)
 		return -ENOMEM;
 	m->fs = o->fs;
+	m->owner = getuid();
 	struct fuse_args args = FUSE_ARGS_INIT(o->argc, (char **)o->argv);
 	m->session = fuse_session_new(&args, &mount_ops, sizeof(mount_ops), m);
 	fuse_opt_free_args(&args);
@@ -67,7 +69,7 @@ int mount_loop(struct mount *m)
 
 	m->looping = true;
 	int r = fuse_session_loop(m->session);
-	device_answer(m);
+	shortcut_settle(m);
 	m->looping = false;
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	/* The end of a detached mount is ENODEV, which libfuse takes for one, or this,

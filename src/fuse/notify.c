@@ -117,9 +117,19 @@ static void drop_name(void *arg, uint64_t parent, const char *name)
 	push(&n->lanes[LANE_NAMES], parent, name, NULL);
 }
 
+/* Waits for nobody, where nobody has the file open. */
+static bool fill(void *arg, uint64_t node, const char *text, size_t len)
+{
+	struct notifier *n = arg;
+	struct fuse_bufvec pages = FUSE_BUFVEC_INIT(len);
+
+	pages.buf[0].mem = (void *)text;
+	return fuse_lowlevel_notify_store(n->session, node, 0, &pages, 0) == 0;
+}
+
 void notifier_fs_kernel(struct notifier *n, struct fs_kernel *ret)
 {
-	*ret = (struct fs_kernel){ drop_node, drop_name, n };
+	*ret = (struct fs_kernel){ drop_node, drop_name, fill, n };
 }
 
 void notifier_drop_then_reply(struct notifier *n, struct request *request)

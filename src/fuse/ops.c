@@ -280,7 +280,7 @@ static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct mount *mount = fuse_req_userdata(req);
 
 	fs_release(mount->fs, fi->fh);
-	device_answer_later(mount, req);
+	(void)fuse_reply_err(req, 0);
 }
 
 /* ---- directories ---- */

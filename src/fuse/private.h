@@ -22,10 +22,14 @@ struct mount {
 	_Atomic bool want_parallel_dirops; /* set by init, used for its reply */
 	_Atomic bool detached;
 	_Atomic bool looping;
+	uid_t owner;
 	/* The loop's own. */
 	int64_t linger_ns; /* before it sleeps */
-	fuse_req_t done[16]; /* to be answered when nobody waits for another answer */
-	unsigned n_done;
+	struct released {
+		uint64_t unique; /* of the request */
+		uint64_t handle;
+	} released[16];
+	unsigned n_released;
 };
 
 /* One request of the kernel's, from its arrival until its reply. */
@@ -69,9 +73,11 @@ void interrupts_forget(struct interrupts *interrupts, uint64_t serial);
 /* device.c: reading and writing /dev/fuse */
 NODISCARD int device_take(struct mount *mount);
 void device_sever(struct mount *mount);
-/* Answer a request, which nobody waits for, with 0: when the loop has nothing else
- * to do.  On the loop's thread, as the next. */
-void device_answer_later(struct mount *mount, fuse_req_t req);
-void device_answer(struct mount *mount);
+
+/* shortcut.c: on the loop's thread only */
+/* Whether the request was taken, and is not libfuse's. */
+bool shortcut_take(struct mount *mount, const void *message, size_t len);
+/* What nobody waits for: the loop has nothing else to do. */
+void shortcut_settle(struct mount *mount);
 
 #endif

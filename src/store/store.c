@@ -224,7 +224,7 @@ static bool usable_old(struct store *store, const struct flight *f, uint64_t beg
 	return true;
 }
 
-int store_hit(struct store *store)
+static int hit(struct store *store)
 {
 	store->hits++;
 	return STORE_READY;
@@ -233,7 +233,7 @@ int store_hit(struct store *store)
 int store_need_names(struct store *store, struct store_wait *w)
 {
 	if (store->list)
-		return store_hit(store);
+		return hit(store);
 	if (!store->list_flight.running) {
 		int r = list_begin(store, false);
 		if (r < 0)
@@ -250,18 +250,18 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 	int r;
 
 	if (age == AGE_FRESH)
-		return store_hit(store);
+		return hit(store);
 	if (age == AGE_OLD && usable_old(store, f, began_ms))
 		return STORE_READY;
 	if (age == AGE_RENEW && (f->running || store_quiet(store, QUIET_ALL)))
-		return store_hit(store);
+		return hit(store);
 	if (!f->running) {
 		r = list_begin(store, age == AGE_RENEW);
 		if (r < 0 && age == AGE_OLD)
 			return store_fail(store, w, r);
 	}
 	if (age == AGE_RENEW)
-		return store_hit(store);
+		return hit(store);
 	return flight_wait(f, w, store_may_be_stale(store, began_ms));
 }
 
@@ -359,27 +359,32 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 	if (w->satisfied & NEED_RECORD)
 		return STORE_READY;
 	if (age == AGE_FRESH)
-		return store_hit(store);
+		return hit(store);
 	if (flying(e->flight)) {
 		if (age == AGE_RENEW ||
 		    usable_old(store, unknown ? NULL : e->flight, e->began_ms))
-			return store_hit(store);
+			return hit(store);
 		return flight_wait(e->flight, w, store_may_be_stale(store, e->began_ms));
 	}
 	if (age == AGE_OLD &&
 	    usable_old(store, unknown ? NULL : &store->list_flight, e->began_ms))
 		return STORE_READY;
 	if (age == AGE_RENEW && (store->list_flight.running || store_quiet(store, QUIET_ALL)))
-		return store_hit(store);
+		return hit(store);
 	if (!unknown && prefer_list(store, stack))
 		return need_list_since(store, w, e->began_ms);
 
 	int r = record_begin(store, e, age == AGE_RENEW);
 	if (age == AGE_RENEW)
-		return store_hit(store);
+		return hit(store);
 	if (r < 0)
 		return store_fail(store, w, r);
 	return flight_wait(e->flight, w, store_may_be_stale(store, e->began_ms));
+}
+
+void store_hit(struct store *store)
+{
+	(void)hit(store);
 }
 
 void store_get_stats(const struct store *store, struct store_stats *ret)

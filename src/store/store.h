@@ -101,8 +101,8 @@ NODISCARD int store_need_list(struct store *store, struct store_wait *w);
 /* The first list is whole, of whatever age: what names something without
  * asking after it needs no more. */
 NODISCARD int store_need_names(struct store *store, struct store_wait *w);
-/* Somebody was served without asking for one of these; STORE_READY. */
-int store_hit(struct store *store);
+/* Somebody was served, and none of these had to be asked for. */
+void store_hit(struct store *store);
 /* This stack's record.  -ENOENT when the stack is gone. */
 NODISCARD int store_need_record(struct store *store, struct stack *stack, struct store_wait *w);
 /* A part.  STORE_READY: see store_part_blob. */

@@ -62,23 +62,23 @@ struct node {
 	uint64_t id;            /* the kernel's name for it */
 	enum node_kind kind;
 	bool detached;          /* no path leads here any more */
+	bool pages_valid;       /* pages that the kernel keeps are of this version */
 	unsigned opens;         /* handles; counted by tree_open and tree_close */
 	unsigned writers;       /* those of them that may change the file */
 	uint64_t lookups;       /* references the kernel holds */
-	struct dir *dir;        /* NULL for the fixed ones; holds a reference */
-	uint64_t dir_cookie;    /* dir's: here, for who has no other need of dir */
-	/* The version that the kernel was last told of, and that open handles read. */
-	struct record *record;  /* NODE_CONFIG: holds a reference, or NULL */
-	struct blob *blob;      /* NODE_TOKEN, NODE_DEPENDENCIES: likewise */
-	bool pages_valid;       /* pages that the kernel keeps are of this version */
-	struct local_name *local; /* its name, of what is only here */
-	struct content *content;  /* NODE_SCRATCH, NODE_SCRATCH_LINK, NODE_SINK */
-	struct draft *draft;      /* NODE_CONFIG: what is being written, or NULL */
 	/* Until when an open need ask for nothing, neither here nor of the store: what
 	 * the kernel keeps, the listing of a directory (as long as all entries that it
 	 * gave out are valid) or the pages of a file, is of the current version.  On the
 	 * clock's scale; 0: ask. */
 	uint64_t fresh_until_ms;
+	uint64_t dir_cookie;    /* dir's: here, for who has no other need of dir */
+	struct draft *draft;    /* NODE_CONFIG: what is being written, or NULL */
+	/* The version that the kernel was last told of, and that open handles read. */
+	struct blob *blob;      /* NODE_TOKEN, NODE_DEPENDENCIES: holds a reference, or NULL */
+	struct record *record;  /* NODE_CONFIG: likewise */
+	struct dir *dir;        /* NULL for the fixed ones; holds a reference */
+	struct local_name *local; /* its name, of what is only here */
+	struct content *content;  /* NODE_SCRATCH, NODE_SCRATCH_LINK, NODE_SINK */
 };
 
 struct dir {

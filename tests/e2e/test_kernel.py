@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What the kernel keeps: a warm tree is read without this process."""
 import os
+import subprocess
+import sys
 
 import pytest
 from mount import output_of
-from opcodes import settled_replies
+from opcodes import settled_replies, stored
 
 STACKS = 40
 
@@ -68,12 +70,44 @@ def test_a_listing_brings_names_and_attributes_along(api, mount):
     api.expect(list=1)
 
 
-def test_a_token_leaves_the_page_cache(api, mount):
-    """Its pages are read anew after the last close: they are not kept."""
+def server(api):
+    return next(n for n, record in api.directories().items() if record.type == "server")
+
+
+def test_a_token_leaves_the_page_cache(api, mount, work):
+    """The open of a known one fills its page, the last close overwrites it, and nothing is read."""
     mnt = mount(api)
-    name = next(n for n, record in api.directories().items() if record.type == "server")
-    output_of(["cat", mnt / name / "systemToken"])
-    before = settled_replies(mnt.pid)
-    output_of(["cat", mnt / name / "systemToken"])
-    assert settled_replies(mnt.pid) - before in range(3, 7), "open, read, release"
+    token = mnt / server(api) / "systemToken"
+    text = token.read_bytes()
+    with stored(mnt.pid, work) as texts:
+        with open(token, "rb") as one:
+            assert one.read() == text
+            settled_replies(mnt.pid)
+            with open(token, "rb") as two:
+                assert two.read() == text
+            assert one.read() == b""
+        settled_replies(mnt.pid)
+        assert token.read_bytes() == text
+    blank = bytes(len(text))
+    assert texts == [text, blank, text, blank]
+    assert cost(mnt, token.read_bytes) in few(4), "open, release; and two that are no replies"
+    api.expect(list=1, token=1)
+
+
+def test_a_token_is_right_in_everyones_eyes(api, mount):
+    """Opened and closed by many at once, each sees it whole, and never what overwrites it."""
+    mnt = mount(api)
+    token = mnt / server(api) / "systemToken"
+    text = token.read_bytes()
+
+    line = ("import mmap, sys\n"
+            "for _ in range(300):\n"
+            "    with open(sys.argv[1], 'rb') as file:\n"
+            "        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)\n"
+            "        if not file.read().hex() == mapped[:].hex() == sys.argv[2]:\n"
+            "            sys.exit('not the token')\n"
+            "        mapped.close()\n")
+    readers = [subprocess.Popen([sys.executable, "-c", line, token, text.hex()], text=True,
+                                stderr=subprocess.PIPE) for _ in range(8)]
+    assert [reader.communicate()[1] for reader in readers] == [""] * 8
     api.expect(list=1, token=1)

@@ -38,9 +38,20 @@ static void on_drop_name(void *arg, uint64_t parent, const char *name)
 	note_drop(" %llu/%s", (unsigned long long)parent, name);
 }
 
+static bool on_fill(void *arg, uint64_t node, const char *text, size_t len)
+{
+	if (fw.no_fill)
+		return false;
+	assert_true(len < sizeof(fw.page));
+	memcpy(fw.page, text, len);
+	fw.page_len = len;
+	fw.fills++;
+	return true;
+}
+
 void fw_make(void (*change)(struct fs_options *options))
 {
-	const struct fs_kernel kernel = { on_drop_node, on_drop_name, NULL };
+	const struct fs_kernel kernel = { on_drop_node, on_drop_name, on_fill, NULL };
 
 	memset(&fw, 0, sizeof(fw));
 	archive_world_setup(NULL);

@@ -26,6 +26,10 @@ struct fs_world {
 	size_t next_try; /* the first that the test has not answered */
 	pid_t tid;       /* whose calls they are */
 	char dropped[2000]; /* " 12" for a node, " 12/name" for a name, since fw_forget_drops */
+	char page[200];  /* what the kernel was last filled with */
+	size_t page_len;
+	unsigned fills;
+	bool no_fill;    /* the kernel has no room */
 };
 
 extern struct fs_world fw;
