@@ -59,14 +59,19 @@ static ssize_t next_request(struct mount *mount, int fd, void *buf, size_t len)
 	return n;
 }
 
-/* What libfuse is to see. */
+/* What libfuse is to see, or the end of the loop. */
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 {
+	struct mount *mount = userdata;
 	ssize_t n;
 
-	do {
-		n = next_request(userdata, fd, buf, len);
-	} while (n > 0 && shortcut_take(userdata, buf, (size_t)n));
+	while ((n = next_request(mount, fd, buf, len)) > 0 &&
+	       shortcut_take(mount, buf, (size_t)n)) {
+		if (fuse_session_exited(mount->session)) {
+			errno = EINTR;
+			return -1;
+		}
+	}
 	return n;
 }
 

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -424,6 +425,31 @@ def test_a_signal_unmounts_while_a_file_is_open(api, mount):
     with open(mnt / "one" / "config.json", "rb"):
         os.kill(mnt.pid, signal.SIGTERM)
         assert mnt.wait() == []
+    api.expect(list=1)
+
+
+def test_a_signal_unmounts_while_it_is_in_use(api, mount):
+    """By who opens one file after the other, of what the kernel has in its caches."""
+    mnt = mount(api)
+    opener = ("import os, sys\n"
+              "os.read(os.open('config.json', os.O_RDONLY), 1)\n"
+              "print(flush=True)\n"
+              "try:\n"
+              "    while True:\n"
+              "        os.close(os.open('config.json', os.O_RDONLY))\n"
+              "except OSError:\n"
+              "    pass\n")
+    users = [subprocess.Popen([sys.executable, "-I", "-c", opener], cwd=mnt / "one",
+                              stdout=subprocess.PIPE) for _ in range(16)]
+    for user in users:
+        user.stdout.readline()
+    began = time.monotonic()
+    os.kill(mnt.pid, signal.SIGTERM)
+    assert mnt.wait() == []
+    assert time.monotonic() - began < 5 * SLOWER
+    for user in users:
+        assert user.wait(10 * SLOWER) == 0
+        user.stdout.close()
     api.expect(list=1)
 
 
