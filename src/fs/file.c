@@ -96,8 +96,7 @@ static int truncate_opened(struct fs *fs, struct node *node, struct fs_op *op)
 	return content_resize(node->content, 0, SIZE_MAX);
 }
 
-/* A token is in the kernel's pages only while somebody has it open.  They are filled
- * before the one who opens it can ask for them. */
+/* With as many bytes as the token has.  While another has it open, it cannot be. */
 static bool fill_token(const struct fs *fs, const struct node *node, const char *bytes)
 {
 	size_t len = blob_len(node->blob);
@@ -106,7 +105,8 @@ static bool fill_token(const struct fs *fs, const struct node *node, const char 
 	       fs->kernel.fill(fs->kernel.arg, node->id, bytes, len);
 }
 
-/* Whether whoever has just opened it need not read it from here. */
+/* Whether whoever has just opened it need not read it from here.  A token is in the
+ * kernel's pages only while somebody has it open. */
 static bool may_keep_pages(const struct fs *fs, const struct node *node)
 {
 	return node->pages_valid && !node->draft &&

@@ -22,11 +22,11 @@ static bool open_fresh(struct mount *mount, const struct fuse_in_header *in)
 {
 	const struct fuse_open_in *arg = (const void *)(in + 1);
 	bool keep_cache = false;
-	uint64_t handle = !may_pass(mount, in)
-				  ? 0
-				  : fs_open_fresh(mount->fs, in->nodeid, (int)arg->flags,
-						  (pid_t)in->pid, &keep_cache);
 
+	if (!may_pass(mount, in))
+		return false;
+	uint64_t handle = fs_open_fresh(mount->fs, in->nodeid, (int)arg->flags, (pid_t)in->pid,
+					&keep_cache);
 	if (!handle)
 		return false;
 	const struct {

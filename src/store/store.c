@@ -224,9 +224,14 @@ static bool usable_old(struct store *store, const struct flight *f, uint64_t beg
 	return true;
 }
 
-static int hit(struct store *store)
+void store_hit(struct store *store)
 {
 	store->hits++;
+}
+
+static int hit(struct store *store)
+{
+	store_hit(store);
 	return STORE_READY;
 }
 
@@ -380,11 +385,6 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 	if (r < 0)
 		return store_fail(store, w, r);
 	return flight_wait(e->flight, w, store_may_be_stale(store, e->began_ms));
-}
-
-void store_hit(struct store *store)
-{
-	(void)hit(store);
 }
 
 void store_get_stats(const struct store *store, struct store_stats *ret)
