@@ -15,6 +15,7 @@ class Gate:
         self._open = set()  # guarded by _lock: sockets of both sides
         self._threads = []
         self._listener = None
+        self._placeholder = None
         self.port = 0
         self.open()
 
@@ -40,6 +41,7 @@ class Gate:
             pass
 
     def _listen(self, backlog=None):
+        self._give_port_back()
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=backlog)
         self.port = self._listener.getsockname()[1]
 
@@ -59,6 +61,7 @@ class Gate:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+        self._keep_port()
         with self._lock:
             ends, self._open = self._open, set()
         for end in ends:
@@ -67,8 +70,20 @@ class Gate:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
+    def _keep_port(self):
+        """Or somebody else's connection may be given it.  Bound, it refuses."""
+        self._placeholder = socket.socket()
+        self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._placeholder.bind(("127.0.0.1", self.port))
+
+    def _give_port_back(self):
+        if self._placeholder:
+            self._placeholder.close()
+            self._placeholder = None
+
     def close(self):
         self.shut()
+        self._give_port_back()
         for thread in self._threads:
             thread.join()
 
