@@ -14,7 +14,9 @@
 
 #define LINGER_NS       20000
 #define LINGER_SCAN_NS 100000
-#define LOOKS              4
+#define LOOKS             16 /* at once; some 3 us */
+#define CROWDED_NS      4000 /* longer than it takes to find nobody who wants the core */
+#define MOVE_EVERY_NS 5000000
 #define SMALL_REPLY      512
 
 static int64_t now_ns(void)
@@ -34,28 +36,59 @@ static ssize_t look(int fd, void *buf, size_t len)
 	return n;
 }
 
+/* Leave the core to whoever else wants it; whether somebody did. */
+static bool give_way(int64_t *now)
+{
+	int64_t before = *now;
+
+	sched_yield();
+	*now = now_ns();
+	return *now - before > CROWDED_NS;
+}
+
+/* Whoever has been on our core while we were looking may be the program that we look
+ * for: then each of us keeps the other waiting, perhaps beside an idle core, and the
+ * scheduler takes its time to see it. */
+static void change_core(void)
+{
+	cpu_set_t all, others;
+	int here = sched_getcpu();
+
+	if (here < 0 || sched_getaffinity(0, sizeof(all), &all) < 0 || CPU_COUNT(&all) < 2)
+		return;
+	others = all;
+	CPU_CLR((unsigned)here, &others);
+	if (sched_setaffinity(0, sizeof(others), &others) == 0)
+		(void)sched_setaffinity(0, sizeof(all), &all);
+}
+
 /* A program that goes through files asks for the next one some microseconds after
  * it has the last.  To fall asleep and be woken takes longer, and much longer
  * where a core has to come out of its idle state; so we look for a while before
- * we sleep, and now and then leave the core to whoever else wants it.  How long depends
- * on whether the last request was worth to be waited for. */
+ * we sleep.  How long depends on whether the last request was worth to be waited for. */
 static ssize_t next_request(struct mount *mount, int fd, void *buf, size_t len)
 {
 	struct pollfd device = { .fd = fd, .events = POLLIN };
+	bool crowded = false;
 	ssize_t n = read(fd, buf, len);
 
 	if (n >= 0 || errno != EAGAIN)
 		return n;
 	shortcut_settle(mount);
-	int64_t began_ns = now_ns();
+	int64_t began_ns = now_ns(), now = began_ns;
 
 	while ((n = look(fd, buf, len)) < 0 && errno == EAGAIN) {
-		if (now_ns() - began_ns < mount->linger_ns)
-			sched_yield();
+		if (now - began_ns < mount->linger_ns)
+			crowded |= give_way(&now);
 		else if (poll(&device, 1, -1) < 0)
 			return -1; /* EINTR: mount_abort */
 	}
-	mount->linger_ns = now_ns() - began_ns < LINGER_SCAN_NS ? LINGER_SCAN_NS : LINGER_NS;
+	now = now_ns();
+	mount->linger_ns = now - began_ns < LINGER_SCAN_NS ? LINGER_SCAN_NS : LINGER_NS;
+	if (crowded && now >= mount->may_move_ns) {
+		change_core();
+		mount->may_move_ns = now + MOVE_EVERY_NS;
+	}
 	return n;
 }
 

@@ -24,7 +24,8 @@ struct mount {
 	_Atomic bool looping;
 	uid_t owner;
 	/* The loop's own. */
-	int64_t linger_ns; /* before it sleeps */
+	int64_t linger_ns;   /* before it sleeps */
+	int64_t may_move_ns; /* to another core; on CLOCK_MONOTONIC */
 	struct released {
 		uint64_t unique; /* of the request */
 		uint64_t handle;
