@@ -179,6 +179,10 @@ int store_fail(struct store *store, struct store_wait *w, int err);
 
 /* records.c */
 
+/* An answer that was begun at began_ms and at the tick asked is what the record is from.
+ * False: it has been overtaken, and nothing is changed. */
+bool records_confirm(struct entry *e, uint64_t began_ms, uint64_t asked);
+
 /* Take a record from an answer that was begun at began_ms and at the tick asked.
  * A stack that is new is announced by stack_added, unless ret_new asks
  * for it instead.  -ENOMEM. */

@@ -134,6 +134,25 @@ void records_drop_graves(struct store *store, uint64_t tick)
 	}
 }
 
+/* By a newer answer, or by a change of ours.  Of two that began in one millisecond the
+ * one asked for later is the newer. */
+static bool is_overtaken(const struct entry *e, uint64_t began_ms, uint64_t asked)
+{
+	if (began_ms == e->began_ms && asked < e->took)
+		return true;
+	return began_ms < e->began_ms || asked < e->change;
+}
+
+bool records_confirm(struct entry *e, uint64_t began_ms, uint64_t asked)
+{
+	if (is_overtaken(e, began_ms, asked))
+		return false;
+	e->began_ms = began_ms;
+	e->took = asked;
+	e->unknown = false;
+	return true;
+}
+
 int records_take(struct store *store, struct record *record, uint64_t began_ms, uint64_t asked,
 		 const char *etag, struct stack **ret_new)
 {
@@ -151,11 +170,8 @@ int records_take(struct store *store, struct record *record, uint64_t began_ms, 
 			return -ENOMEM;
 	}
 	struct entry *e = entry_of(stack);
-	if (began_ms < e->began_ms || asked < e->change)
-		return 0; /* overtaken by a newer answer, or by a change of ours */
-	e->began_ms = began_ms;
-	e->took = asked;
-	e->unknown = false;
+	if (!records_confirm(e, began_ms, asked))
+		return 0;
 	replace_etag(e, etag);
 
 	if (added && ret_new)

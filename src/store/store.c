@@ -313,8 +313,7 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	if (record) {
 		r = records_take(store, record, meta->began_ms, e->flight->asked, meta->etag, NULL);
 	} else if (!error) { /* 304 */
-		e->began_ms = meta->began_ms;
-		e->unknown = false;
+		(void)records_confirm(e, meta->began_ms, e->flight->asked);
 	}
 	if (r < 0)
 		error = &store_no_memory;

@@ -378,6 +378,24 @@ static void test_overtaken_answer_is_dropped(void **state)
 	fake_account_done(&a);
 }
 
+/* A list asked for first, in the same millisecond, that comes last. */
+static void test_of_one_millisecond_the_later_asked_for_counts(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two_pages();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(refresh(&v), STORE_WAIT);
+	assert_int_equal(need_record(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 3, 200, fake_record(1, "newer", ""));
+	assert_int_equal(w.woken, 1);
+	fake_account_page(&a, 2, fake_list(1, fake_record(1, "older", "")), "/v1/stacks?page=2");
+	fake_account_answer(&a, 4, 200, fake_list(1, fake_record(2, "two", "")));
+	assert_int_equal(v.woken, 1);
+	assert_memory_equal(stack_of(1)->record->name, "newer", 6);
+	fake_account_done(&a);
+}
+
 static void test_token_is_one_request_for_all(void **state)
 {
 	struct waiter w[40];
@@ -762,6 +780,7 @@ int main(void)
 		TEST(test_one_that_slips_among_many_gone_does_not_vanish),
 		TEST(test_one_that_slips_from_the_second_chain_does_not_vanish),
 		TEST(test_overtaken_answer_is_dropped),
+		TEST(test_of_one_millisecond_the_later_asked_for_counts),
 		TEST(test_token_is_one_request_for_all),
 		TEST(test_token_404_is_absence_and_500_is_not),
 		TEST(test_changed_token_is_told),
