@@ -38,6 +38,7 @@ struct http {
 	pthread_mutex_t lock;
 	struct call_list inbox;     /* guarded by lock */
 	struct call_list news;      /* guarded by lock; by news_link */
+	bool waiting;               /* guarded by lock: what comes has to wake the thread */
 	unsigned n_calls;           /* guarded by lock: whose done has not been called */
 	struct http_stats stats;    /* guarded by lock */
 	struct latency latency;     /* guarded by lock */
@@ -60,8 +61,9 @@ struct http {
 	unsigned loads; /* how often reload.load was called */
 };
 
-/* Bring the inbox in, and do as other threads have said of calls. */
-void dispatch_take_news(struct http *http);
+/* Bring the inbox in, and do as other threads have said of calls; whether there was
+ * anything. */
+bool dispatch_take_news(struct http *http);
 /* End what is late, begin what may begin.  How long until there is more to do
  * here, if nothing else happens; at most DISPATCH_MAX_WAIT_MS. */
 unsigned dispatch_advance(struct http *http);

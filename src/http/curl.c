@@ -25,6 +25,7 @@ struct curl_transport {
 	bool debug;
 	CURLM *multi;
 	struct try_list running;
+	bool begun;           /* a try that has not been run yet */
 	struct try_list idle; /* reset; at most as many as once ran together */
 	unsigned connections; /* that there may be */
 	unsigned capacity;
@@ -73,6 +74,7 @@ static int transport_start(struct transport *base, const struct transport_reques
 		return r;
 	}
 	TAILQ_INSERT_TAIL(&c->running, t, link);
+	c->begun = true;
 	*ret = t;
 	return 0;
 }
@@ -153,12 +155,20 @@ static void end_finished(struct curl_transport *c)
 	}
 }
 
-static void transport_run(struct transport *base, unsigned max_wait_ms)
+static void transport_wait(struct transport *base, unsigned max_wait_ms)
+{
+	struct curl_transport *c = from_base(base);
+
+	if (!c->begun)
+		curl_multi_poll(c->multi, NULL, 0, (int)max_wait_ms, NULL);
+}
+
+static void transport_run(struct transport *base)
 {
 	struct curl_transport *c = from_base(base);
 	int n_running;
 
-	curl_multi_poll(c->multi, NULL, 0, (int)max_wait_ms, NULL);
+	c->begun = false;
 	curl_multi_perform(c->multi, &n_running);
 	end_finished(c);
 }
@@ -206,6 +216,7 @@ static void transport_free(struct transport *base)
 static const struct transport_ops ops = {
 	.start = transport_start,
 	.cancel = transport_cancel,
+	.wait = transport_wait,
 	.run = transport_run,
 	.wake = transport_wake,
 	.capacity = transport_capacity,

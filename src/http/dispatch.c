@@ -520,42 +520,48 @@ static void hurry(struct http *h, struct http_call *call)
 }
 
 /* Bring all new calls in, and give one that there is news of, or NULL.  Both in one
- * go: such a call is not in the inbox any more when it is given. */
-static struct http_call *take_news(struct http *h, unsigned *ret_news)
+ * go: such a call is not in the inbox any more when it is given.  *any: whether there
+ * was something. */
+static struct http_call *take_news(struct http *h, unsigned *ret_news, bool *any)
 {
 	struct http_call *call;
 
 	pthread_mutex_lock(&h->lock);
-	while ((call = TAILQ_FIRST(&h->inbox)))
+	while ((call = TAILQ_FIRST(&h->inbox))) {
 		call_move_last(call, &h->places[call->spec.class]);
+		*any = true;
+	}
 	call = TAILQ_FIRST(&h->news);
 	if (call) {
 		TAILQ_REMOVE(&h->news, call, news_link);
 		*ret_news = call->news;
 		call->news = 0;
+		*any = true;
 	}
 	pthread_mutex_unlock(&h->lock);
 	return call;
 }
 
-void dispatch_take_news(struct http *h)
+bool dispatch_take_news(struct http *h)
 {
 	struct http_call *call;
+	bool any = false;
 	unsigned news;
 
-	while ((call = take_news(h, &news))) {
+	while ((call = take_news(h, &news, &any))) {
 		if (news & CALL_CANCELLED)
 			end_early(h, call, -ECANCELED, "cancelled");
 		else
 			hurry(h, call);
 	}
+	return any;
 }
 
 void dispatch_cancel_all(struct http *h)
 {
 	struct http_call *call;
 
-	dispatch_take_news(h);
+	(void)dispatch_take_news(h);
 	for (int p = 0; p < N_PLACES; p++) {
 		while ((call = TAILQ_FIRST(&h->places[p])))
 			end_early(h, call, -ECANCELED, "shutting down");

@@ -49,14 +49,27 @@ int http_new(const struct http_options *options, struct http **ret)
 	return 0;
 }
 
-/* Any order that looks into the inbox only before data is moved can lose a
- * wake-up: see transport.h.  Here: inbox, then wait, then data, and again. */
+static void set_waiting(struct http *h, bool waiting)
+{
+	pthread_mutex_lock(&h->lock);
+	h->waiting = waiting;
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* What is left in the inbox while data is moved wakes nobody: it is found before
+ * the next wait.  What has ended a wait is begun before data is moved, which costs
+ * as much for one try as for many. */
 void http_turn(struct http *h)
 {
-	dispatch_take_news(h);
+	set_waiting(h, true);
+	(void)dispatch_take_news(h);
 	unsigned wait_ms = dispatch_advance(h);
 
-	h->transport->ops->run(h->transport, wait_ms);
+	h->transport->ops->wait(h->transport, wait_ms);
+	set_waiting(h, false);
+	if (dispatch_take_news(h))
+		(void)dispatch_advance(h);
+	h->transport->ops->run(h->transport);
 }
 
 static void *thread_main(void *arg)
@@ -106,10 +119,20 @@ void http_free(struct http *h)
 	free(h);
 }
 
+/* Whether the thread has to be woken, now that there is something for it. */
+static bool is_awaited(struct http *h)
+{
+	bool waiting = h->waiting;
+
+	h->waiting = false;
+	return waiting;
+}
+
 /* 0 and the call is the http thread's, or why not.  *ret_call is set before it
  * is: once it is there it may be done, and the place freed, at any time. */
 static int post(struct http *h, struct http_call *call, struct http_call **ret_call)
 {
+	bool wake = false;
 	int r = 0;
 
 	pthread_mutex_lock(&h->lock);
@@ -123,8 +146,11 @@ static int post(struct http *h, struct http_call *call, struct http_call **ret_c
 		if (ret_call)
 			*ret_call = call;
 		call_move_last(call, &h->inbox);
+		wake = is_awaited(h);
 	}
 	pthread_mutex_unlock(&h->lock);
+	if (wake)
+		h->transport->ops->wake(h->transport);
 	return r;
 }
 
@@ -146,7 +172,6 @@ int http_submit(struct http *h, const struct http_spec *spec, http_done_fn *done
 	if (r < 0)
 		return r;
 	call = NULL;
-	h->transport->ops->wake(h->transport);
 	return 0;
 }
 
@@ -156,8 +181,10 @@ static void tell(struct http *h, struct http_call *call, enum call_news news)
 	if (!call->news)
 		TAILQ_INSERT_TAIL(&h->news, call, news_link);
 	call->news |= news;
+	bool wake = is_awaited(h);
 	pthread_mutex_unlock(&h->lock);
-	h->transport->ops->wake(h->transport);
+	if (wake)
+		h->transport->ops->wake(h->transport);
 }
 
 void http_cancel(struct http *h, struct http_call *call)

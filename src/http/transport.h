@@ -59,13 +59,13 @@ struct transport_ops {
 	/* Forget a try: done is not called any more. */
 	void (*cancel)(struct transport *t, struct transport_try *try);
 	/* Wait until there is something to do, at the longest max_wait_ms, or until
-	 * wake is or was called since the last run; then move data and call done
-	 * for all that has ended.  In this order, waiting first: libcurl 8.21.0
-	 * may lose a wake that comes while data is moved, so the caller must look
-	 * into its queue between that and the next wait
-	 * (https://github.com/curl/curl/issues/22272). */
-	void (*run)(struct transport *t, unsigned max_wait_ms);
-	/* Any thread: make the current or the next run return at once. */
+	 * wake is or was called since the last wait. */
+	void (*wait)(struct transport *t, unsigned max_wait_ms);
+	/* Move data and call done for all that has ended.  libcurl 8.21.0 may lose a
+	 * wake that comes meanwhile, so the caller must look into its queue between
+	 * this and the next wait (https://github.com/curl/curl/issues/22272). */
+	void (*run)(struct transport *t);
+	/* Any thread: make the current or the next wait return at once. */
 	void (*wake)(struct transport *t);
 	/* Tries that may run at once; may change as the server is known better. */
 	unsigned (*capacity)(const struct transport *t);

@@ -83,11 +83,19 @@ static void fake_cancel(struct transport *base, struct transport_try *t)
 	f->pub.running--;
 }
 
-static void fake_run(struct transport *base, unsigned max_wait_ms)
+static void fake_wait(struct transport *base, unsigned max_wait_ms)
 {
 	struct fake *f = from_base(base);
 
 	f->pub.last_wait_ms = max_wait_ms;
+	if (f->pub.while_waiting)
+		f->pub.while_waiting();
+}
+
+static void fake_run(struct transport *base)
+{
+	struct fake *f = from_base(base);
+
 	for (size_t i = 0; i < f->n_answered; i++) {
 		struct transport_try *t = f->answered[i];
 
@@ -135,6 +143,7 @@ static void fake_free(struct transport *base)
 static const struct transport_ops ops = {
 	.start = fake_start,
 	.cancel = fake_cancel,
+	.wait = fake_wait,
 	.run = fake_run,
 	.wake = fake_wake,
 	.capacity = fake_capacity,

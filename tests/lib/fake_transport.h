@@ -28,7 +28,8 @@ struct fake_transport {
 	int start_error;       /* what start returns; 0: it succeeds */
 	unsigned running;
 	unsigned max_running;  /* ever */
-	unsigned last_wait_ms; /* what the last run was allowed to wait */
+	unsigned last_wait_ms; /* what the last wait was allowed to take */
+	void (*while_waiting)(void); /* or NULL: what happens meanwhile */
 	_Atomic unsigned wakes;
 };
 

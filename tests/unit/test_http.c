@@ -430,14 +430,54 @@ static void test_waits(void **state)
 	assert_in_range(w.fake->last_wait_ms, 300, 800);
 }
 
-static void test_submit_wakes(void **state)
+static struct outcome came_in[2];
+
+static void submit_two(void)
 {
-	struct outcome o = { 0 };
-	struct http_call *call = submit_get(&o);
+	struct http_call *first = submit_get(&came_in[0]);
 
 	assert_int_equal(w.fake->wakes, 1);
-	http_cancel(w.http, call);
-	assert_int_equal(w.fake->wakes, 2);
+	submit_get(&came_in[1]);
+	http_cancel(w.http, first);
+	assert_int_equal(w.fake->wakes, 1); /* it is being woken */
+}
+
+static void test_only_who_waits_is_woken(void **state)
+{
+	struct outcome o = { 0 };
+
+	memset(came_in, 0, sizeof(came_in));
+	submit_get(&o);
+	assert_int_equal(w.fake->wakes, 0);
+	w.fake->while_waiting = submit_two;
+	turn();
+	w.fake->while_waiting = NULL;
+	assert_ended(&came_in[0], -ECANCELED, 0);
+	assert_int_equal(started(), 2); /* by the turn that was woken */
+	submit_get(&o);
+	assert_int_equal(w.fake->wakes, 1);
+}
+
+/* Such as who waits for a call that has come too late. */
+static void submit_another(void *arg, const struct http_result *result)
+{
+	struct http_spec spec = get_spec("/x");
+
+	assert_int_equal(result->err, -ETIMEDOUT);
+	assert_int_equal(http_submit(w.http, &spec, on_done, arg, NULL), 0);
+}
+
+static void test_what_comes_right_before_the_wait_ends_it(void **state)
+{
+	struct http_spec spec = get_spec("/x");
+	struct outcome o = { 0 };
+
+	spec.timeout_ms = 1000;
+	assert_int_equal(http_submit(w.http, &spec, submit_another, &o, NULL), 0);
+	turn();
+	advance(1000);
+	assert_int_equal(w.fake->wakes, 1);
+	assert_int_equal(started(), 2);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
@@ -465,7 +505,8 @@ int main(void)
 		TEST(test_deadline_over_tries),
 		TEST(test_deadline_in_backoff),
 		TEST(test_waits),
-		TEST(test_submit_wakes),
+		TEST(test_only_who_waits_is_woken),
+		TEST(test_what_comes_right_before_the_wait_ends_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
