@@ -13,16 +13,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define PROCESS_COMM_SIZE 16
+
 struct process {
 	pid_t pid;         /* of the thread group; 0: not known */
 	uint64_t start;    /* clock ticks since boot */
 	uint64_t exe_dev, exe_ino; /* 0: not to be seen */
-	char comm[16];     /* what ps shows */
+	char comm[PROCESS_COMM_SIZE]; /* what ps shows */
 };
 
 /* The process of a thread.  All zeros when it cannot be seen: it has ended, or
  * lives in a pid namespace that is not ours. */
 void process_of_thread(pid_t tid, struct process *ret);
+/* Its comm only, for less than half of what all of it costs; "" when it cannot be seen. */
+void process_comm_of_thread(pid_t tid, char ret[PROCESS_COMM_SIZE]);
 /* Never true of one that is not known. */
 bool process_same(const struct process *a, const struct process *b);
 /* What a thread that waits in a system call wants of a name. */

@@ -138,6 +138,13 @@ const struct process *op_process(struct fs_op *op)
 	return &op->process;
 }
 
+const char *op_comm(struct fs_op *op)
+{
+	if (!op->process_known)
+		process_comm_of_thread(op->tid, op->process.comm);
+	return op->process.comm;
+}
+
 int op_refuse(struct fs_op *op, int err, const char *fmt, ...)
 {
 	va_list ap;

@@ -56,7 +56,7 @@ static int unlink_dependencies(struct fs *fs, struct fs_op *op, struct dir *dir)
 
 static bool may_rotate(const struct fs *fs, struct fs_op *op)
 {
-	const char *comm = op_process(op)->comm;
+	const char *comm = op_comm(op);
 	size_t len = strlen(comm);
 
 	for (const char *p = fs->rotate_by; len > 0 && *p;) {
@@ -91,7 +91,7 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 		return change_wait(op->change);
 	if (!dir_shows(fs, dir, NODE_TOKEN))
 		return -ENOENT;
-	if (work_hid_config(dir, op_process(op))) {
+	if (work_hid_config(dir, op)) {
 		int r = work_hide(fs, dir, NODE_TOKEN, op_process(op));
 
 		if (r == 0 && tree_peek(dir, NODE_TOKEN))
@@ -100,8 +100,8 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	}
 	if (!may_rotate(fs, op))
 		return op_refuse(op, -EPERM, "only rm rotates a token (-o rotate_by=), and %s is not",
-				 op_process(op)->comm[0] ? op_process(op)->comm : "this program");
-	if (work_removed_config(dir, op_process(op)))
+				 op_comm(op)[0] ? op_comm(op) : "this program");
+	if (work_removed_config(dir, op))
 		return op_refuse(op, -EPERM, "config.json, which was removed before, is back "
 					     "(-o grace=): this may be meant to remove all");
 	/* It may be all of the directory that is being removed, by several processes. */
@@ -165,15 +165,15 @@ int fs_step_unlink(struct fs *fs, struct fs_op *op)
 
 /* Whether all that the directory shows was hidden by the process, config.json
  * first. */
-static bool all_hidden_by(struct fs *fs, const struct dir *dir, const struct process *by)
+static bool all_hidden_by(struct fs *fs, const struct dir *dir, struct fs_op *op)
 {
-	if (!work_hid_config(dir, by) || dir->work->hidden[0].turn != 1)
+	if (!work_hid_config(dir, op) || dir->work->hidden[0].turn != 1)
 		return false;
 	for (enum node_kind kind = NODE_CONFIG; kind <= NODE_TOKEN; kind++) {
 		if (dir_shows(fs, dir, kind))
 			return false;
 		const struct hidden *hidden = &dir->work->hidden[kind - NODE_CONFIG];
-		if (hidden->turn && !process_same(&hidden->by, by))
+		if (hidden->turn && !process_same(&hidden->by, op_process(op)))
 			return false;
 	}
 	return true;
@@ -199,13 +199,12 @@ static void removed(void *arg, const struct change_result *result)
 
 static int delete_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 {
-	const struct process *by = op_process(op);
-
 	/* A plain rmdir has its answer in the errno; whoever has begun to empty the
 	 * directory is told why that was not enough. */
 	if (!work_hides_any(dir))
 		return -ENOTEMPTY;
-	if (dir->locals || !all_hidden_by(fs, dir, by) || !openers_have(&fs->openers, dir->cookie, by))
+	if (dir->locals || !all_hidden_by(fs, dir, op) ||
+	    !openers_have(&fs->openers, dir->cookie, op_process(op)))
 		return keep(dir, op_refuse(op, -ENOTEMPTY,
 					   "a stack is deleted only by who lists its directory and "
 					   "removes all that is in it, config.json first (rm -r)"));

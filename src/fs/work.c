@@ -100,14 +100,16 @@ int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct 
 	return 0;
 }
 
-bool work_hid_config(const struct dir *dir, const struct process *by)
+bool work_hid_config(const struct dir *dir, struct fs_op *op)
 {
-	return work_hides(dir, NODE_CONFIG) && process_same(&dir->work->hidden[0].by, by);
+	return work_hides(dir, NODE_CONFIG) &&
+	       process_same(&dir->work->hidden[0].by, op_process(op));
 }
 
-bool work_removed_config(const struct dir *dir, const struct process *by)
+bool work_removed_config(const struct dir *dir, struct fs_op *op)
 {
-	return dir->work && process_same(&dir->work->remover, by);
+	return dir->work && dir->work->remover.pid &&
+	       process_same(&dir->work->remover, op_process(op));
 }
 
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)

@@ -66,8 +66,8 @@ void work_show(struct dir *dir, enum node_kind kind);
 void work_show_all(struct dir *dir);
 /* Whether by hid config.json here; or was the last who did, whether or not it is
  * still hidden. */
-bool work_hid_config(const struct dir *dir, const struct process *by);
-bool work_removed_config(const struct dir *dir, const struct process *by);
+bool work_hid_config(const struct dir *dir, struct fs_op *op);
+bool work_removed_config(const struct dir *dir, struct fs_op *op);
 /* A request in the directory: what its process has hidden stays so for longer. */
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op);
 /* Whether it was a draft until less than grace ago. */

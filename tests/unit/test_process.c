@@ -36,6 +36,14 @@ static struct process self(void)
 	return p;
 }
 
+static const char *comm_of(pid_t tid)
+{
+	static char comm[PROCESS_COMM_SIZE];
+
+	process_comm_of_thread(tid, comm);
+	return comm;
+}
+
 /* And still that program. */
 static bool runs_still(const struct process *process)
 {
@@ -94,6 +102,7 @@ static void test_a_thread_is_its_process(void **state)
 	assert_int_equal(q.pid, getpid());
 	assert_true(process_same(&p, &q));
 	assert_string_equal(p.comm, q.comm); /* the process's, not the thread's */
+	assert_string_equal(comm_of(t.tid), q.comm);
 	assert_true(process_has_thread(&p, t.tid));
 
 	close(t.end[1]);
@@ -184,6 +193,7 @@ static void test_another_program_is_another_process(void **state)
 	process_of_thread(child.pid, &q);
 	assert_int_equal(q.pid, child.pid);
 	assert_string_equal(q.comm, "cat");
+	assert_string_equal(comm_of(child.pid), "cat");
 	assert_true(q.exe_ino != p.exe_ino || q.exe_dev != p.exe_dev);
 	assert_true(runs_still(&q));
 
@@ -215,6 +225,7 @@ static void test_the_unknown_is_nobody(void **state)
 		memset(&p, 0xff, sizeof(p));
 		process_of_thread(none[i], &p);
 		assert_true(is_unknown(&p));
+		assert_string_equal(comm_of(none[i]), "");
 	}
 	assert_false(process_same(&p, &q));
 	assert_false(runs_still(&p));
@@ -232,7 +243,7 @@ static void test_any_name(void **state)
 		"x\ny",  "",    "fifteen bytes..", "a name that is too long"
 	};
 	struct process before = self();
-	char name[16];
+	char name[PROCESS_COMM_SIZE];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		assert_int_equal(prctl(PR_SET_NAME, names[i]), 0);
@@ -240,6 +251,7 @@ static void test_any_name(void **state)
 
 		strncat(memset(name, 0, sizeof(name)), names[i], sizeof(name) - 1);
 		assert_string_equal(p.comm, name);
+		assert_string_equal(comm_of(getpid()), name);
 		assert_true(process_same(&before, &p));
 	}
 	prctl(PR_SET_NAME, before.comm);
