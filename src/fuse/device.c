@@ -65,7 +65,29 @@ static void change_core(void)
 /* A program that goes through files asks for the next one some microseconds after
  * it has the last.  To fall asleep and be woken takes longer, and much longer
  * where a core has to come out of its idle state; so we look for a while before
- * we sleep.  How long depends on whether the last request was worth to be waited for. */
+ * we sleep.  How long depends on whether the last request was worth to be waited for;
+ * and whoever is still waiting for an answer sends no other, so that there is nothing
+ * to look for, and others need the core. */
+static ssize_t linger(const struct mount *mount, int fd, void *buf, size_t len, bool *crowded)
+{
+	int64_t began_ns = now_ns(), now = began_ns;
+	ssize_t n = -1;
+
+	errno = EAGAIN;
+	while (n < 0 && errno == EAGAIN && now - began_ns < mount->linger_ns) {
+		n = look(fd, buf, len);
+		if (n < 0 && errno == EAGAIN)
+			*crowded |= give_way(&now);
+	}
+	return n;
+}
+
+/* Nobody waits for a node to be forgotten, and nobody's next request follows it. */
+static bool is_forget(const struct fuse_in_header *in)
+{
+	return in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET;
+}
+
 static ssize_t next_request(struct mount *mount, int fd, void *buf, size_t len)
 {
 	struct pollfd device = { .fd = fd, .events = POLLIN };
@@ -75,16 +97,17 @@ static ssize_t next_request(struct mount *mount, int fd, void *buf, size_t len)
 	if (n >= 0 || errno != EAGAIN)
 		return n;
 	shortcut_settle(mount);
-	int64_t began_ns = now_ns(), now = began_ns;
+	int64_t began_ns = now_ns();
 
-	while ((n = look(fd, buf, len)) < 0 && errno == EAGAIN) {
-		if (now - began_ns < mount->linger_ns)
-			crowded |= give_way(&now);
-		else if (poll(&device, 1, -1) < 0)
+	n = linger(mount, fd, buf, len, &crowded);
+	while (n < 0 && errno == EAGAIN) {
+		if (poll(&device, 1, -1) < 0)
 			return -1; /* EINTR: mount_abort */
+		n = read(fd, buf, len);
 	}
-	now = now_ns();
-	mount->linger_ns = now - began_ns < LINGER_SCAN_NS ? LINGER_SCAN_NS : LINGER_NS;
+	int64_t now = now_ns();
+	if (n > 0 && !is_forget(buf))
+		mount->linger_ns = now - began_ns < LINGER_SCAN_NS ? LINGER_SCAN_NS : LINGER_NS;
 	if (crowded && now >= mount->may_move_ns) {
 		change_core();
 		mount->may_move_ns = now + MOVE_EVERY_NS;

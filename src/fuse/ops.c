@@ -48,6 +48,7 @@ static void op_parked(struct fs_op *op)
 	struct request *r = CONTAINER_OF(op, struct request, op);
 
 	r->watched = true;
+	r->mount->linger_ns = 0;
 	interrupts_watch(r->mount->interrupts, r->req, op->serial, op->tid);
 }
 
