@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/macros.h"
 #include "base/num.h"
 
 #define START_FIELD 22 /* of /proc/PID/stat */
@@ -105,18 +106,75 @@ void process_of_thread(pid_t tid, struct process *ret)
 	*ret = found;
 }
 
-void process_comm_of_thread(pid_t tid, char ret[PROCESS_COMM_SIZE])
+/* The file begins anew when it is read from its begin. */
+static bool read_comm(int fd, char ret[PROCESS_COMM_SIZE])
 {
-	pid_t pid = group_of(tid);
-	char path[64], comm[PROCESS_COMM_SIZE + 1];
+	char text[PROCESS_COMM_SIZE + 1];
+	ssize_t n = pread(fd, text, sizeof(text), 0);
 
-	ret[0] = '\0';
+	if (n <= 0)
+		return false;
+	memcpy(ret, text, (size_t)n - 1); /* a newline is behind it */
+	ret[n - 1] = '\0';
+	return true;
+}
+
+static int open_comm(pid_t pid)
+{
+	char path[64];
+
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (!pid || !read_file(path, comm, sizeof(comm)))
+	return pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+static bool read_kept(struct process_comms *comms, pid_t tid, char ret[PROCESS_COMM_SIZE])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(comms->kept); i++) {
+		if (comms->kept[i].pid != tid)
+			continue;
+		if (read_comm(comms->kept[i].fd, ret))
+			return true;
+		close(comms->kept[i].fd); /* it has ended, and this is another one */
+		comms->kept[i].pid = 0;
+	}
+	return false;
+}
+
+/* Only of a leader, which has its number for as long as the process lives. */
+static void keep(struct process_comms *comms, pid_t pid, int fd)
+{
+	struct process_comm_file *kept = &comms->kept[comms->next++ % ARRAY_SIZE(comms->kept)];
+
+	if (kept->pid)
+		close(kept->fd);
+	*kept = (struct process_comm_file){ pid, fd };
+}
+
+void process_comm_of_thread(struct process_comms *comms, pid_t tid, char ret[PROCESS_COMM_SIZE])
+{
+	ret[0] = '\0';
+	if (tid <= 0 || read_kept(comms, tid, ret))
 		return;
-	size_t len = strlen(comm) - 1; /* there is a newline behind it */
-	memcpy(ret, comm, len);
-	ret[len] = '\0';
+	pid_t pid = group_of(tid);
+	int fd = open_comm(pid);
+
+	if (fd < 0)
+		return;
+	if (!read_comm(fd, ret))
+		ret[0] = '\0';
+	if (pid == tid)
+		keep(comms, pid, fd);
+	else
+		close(fd);
+}
+
+void process_comms_done(struct process_comms *comms)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(comms->kept); i++) {
+		if (comms->kept[i].pid)
+			close(comms->kept[i].fd);
+	}
+	*comms = (struct process_comms){ 0 };
 }
 
 bool process_same(const struct process *a, const struct process *b)

@@ -5,7 +5,7 @@
  *
  * Reads a few files of /proc, which wait for no device: it may be called inside
  * the monitor, while the caller waits for its answer.
- * Threads: any; no state. */
+ * Threads: any; no state, but for process_comms. */
 #ifndef BASE_PROCESS_H
 #define BASE_PROCESS_H
 
@@ -25,8 +25,22 @@ struct process {
 /* The process of a thread.  All zeros when it cannot be seen: it has ended, or
  * lives in a pid namespace that is not ours. */
 void process_of_thread(pid_t tid, struct process *ret);
-/* Its comm only, for less than half of what all of it costs; "" when it cannot be seen. */
-void process_comm_of_thread(pid_t tid, char ret[PROCESS_COMM_SIZE]);
+
+/* Files of /proc that say what processes are called.  They are kept for the few that are
+ * asked about again and again, for to open them is most of the cost.  Such a file is the
+ * process's, not its number's.  All zeros at first.  Threads: one at a time. */
+struct process_comms {
+	struct process_comm_file {
+		pid_t pid; /* 0: none */
+		int fd;
+	} kept[8];
+	unsigned next;
+};
+
+/* The comm of a thread's process only; "" when it cannot be seen. */
+void process_comm_of_thread(struct process_comms *comms, pid_t tid, char ret[PROCESS_COMM_SIZE]);
+void process_comms_done(struct process_comms *comms);
+
 /* Never true of one that is not known. */
 bool process_same(const struct process *a, const struct process *b);
 /* What a thread that waits in a system call wants of a name. */

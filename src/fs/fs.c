@@ -138,10 +138,10 @@ const struct process *op_process(struct fs_op *op)
 	return &op->process;
 }
 
-const char *op_comm(struct fs_op *op)
+const char *op_comm(struct fs *fs, struct fs_op *op)
 {
 	if (!op->process_known)
-		process_comm_of_thread(op->tid, op->process.comm);
+		process_comm_of_thread(&fs->comms, op->tid, op->process.comm);
 	return op->process.comm;
 }
 
@@ -635,6 +635,7 @@ void fs_free(struct fs *fs)
 	versions_free(fs->changes.versions);
 	limit_done(&fs->deletes);
 	limit_done(&fs->rotations);
+	process_comms_done(&fs->comms);
 	journal_free(fs->journal);
 	blob_unref(fs->status);
 	blob_unref(fs->errors);

@@ -49,6 +49,7 @@ struct fs {
 	struct changes changes;
 	struct budget budget;
 	struct limit deletes, rotations;
+	struct process_comms comms; /* of who rotates */
 	struct openers openers;
 	unsigned n_hidden; /* files, of any stack: see work_hide */
 	/* The kernel is told nothing of names that change now: it asked for it. */
@@ -92,7 +93,7 @@ fs_step fs_step_lookup, fs_step_getattr, fs_step_readlink, fs_step_open, fs_step
 /* Whose system call it is; all zeros when that cannot be seen. */
 const struct process *op_process(struct fs_op *op);
 /* What ps shows of it, without asking for the rest; "" when that cannot be seen. */
-const char *op_comm(struct fs_op *op);
+const char *op_comm(struct fs *fs, struct fs_op *op);
 /* Refuse with a reason for .stacksfs/errors; returns err. */
 int op_refuse(struct fs_op *op, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Run the parked ops that wait for the node's text, or the one of the change. */

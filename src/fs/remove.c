@@ -54,9 +54,9 @@ static int unlink_dependencies(struct fs *fs, struct fs_op *op, struct dir *dir)
 	return r;
 }
 
-static bool may_rotate(const struct fs *fs, struct fs_op *op)
+static bool may_rotate(struct fs *fs, struct fs_op *op)
 {
-	const char *comm = op_comm(op);
+	const char *comm = op_comm(fs, op);
 	size_t len = strlen(comm);
 
 	for (const char *p = fs->rotate_by; len > 0 && *p;) {
@@ -100,7 +100,7 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	}
 	if (!may_rotate(fs, op))
 		return op_refuse(op, -EPERM, "only rm rotates a token (-o rotate_by=), and %s is not",
-				 op_comm(op)[0] ? op_comm(op) : "this program");
+				 op_comm(fs, op)[0] ? op_comm(fs, op) : "this program");
 	if (work_removed_config(dir, op))
 		return op_refuse(op, -EPERM, "config.json, which was removed before, is back "
 					     "(-o grace=): this may be meant to remove all");

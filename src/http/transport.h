@@ -61,9 +61,7 @@ struct transport_ops {
 	/* Wait until there is something to do, at the longest max_wait_ms, or until
 	 * wake is or was called since the last wait. */
 	void (*wait)(struct transport *t, unsigned max_wait_ms);
-	/* Move data and call done for all that has ended.  libcurl 8.21.0 may lose a
-	 * wake that comes meanwhile, so the caller must look into its queue between
-	 * this and the next wait (https://github.com/curl/curl/issues/22272). */
+	/* Move data and call done for all that has ended. */
 	void (*run)(struct transport *t);
 	/* Any thread: make the current or the next wait return at once. */
 	void (*wake)(struct transport *t);

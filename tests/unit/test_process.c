@@ -36,12 +36,17 @@ static struct process self(void)
 	return p;
 }
 
+static struct process_comms comms;
+
+/* Asked for the second time, too. */
 static const char *comm_of(pid_t tid)
 {
-	static char comm[PROCESS_COMM_SIZE];
+	static char comm[2][PROCESS_COMM_SIZE];
 
-	process_comm_of_thread(tid, comm);
-	return comm;
+	process_comm_of_thread(&comms, tid, comm[0]);
+	process_comm_of_thread(&comms, tid, comm[1]);
+	assert_string_equal(comm[0], comm[1]);
+	return comm[1];
 }
 
 /* And still that program. */
@@ -257,6 +262,56 @@ static void test_any_name(void **state)
 	prctl(PR_SET_NAME, before.comm);
 }
 
+/* What is kept of one that has ended says nothing of another with its number. */
+static void test_a_kept_comm_is_its_process(void **state)
+{
+	struct process p = self();
+	struct child child = start(true);
+	struct process_comm_file *kept = NULL;
+
+	wait_for_exec(&child);
+	assert_string_equal(comm_of(child.pid), "cat");
+	for (size_t i = 0; i < ARRAY_SIZE(comms.kept); i++) {
+		if (comms.kept[i].pid == child.pid)
+			kept = &comms.kept[i];
+	}
+	assert_non_null(kept);
+	end(&child);
+	kept->pid = getppid();
+	assert_string_not_equal(comm_of(getppid()), "");
+	assert_string_not_equal(comm_of(getppid()), "cat");
+	assert_string_equal(comm_of(child.pid), "");
+	assert_string_equal(comm_of(getpid()), p.comm);
+}
+
+static int n_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void test_few_comms_are_kept(void **state)
+{
+	struct child children[2 * ARRAY_SIZE(comms.kept)];
+
+	process_comms_done(&comms);
+	int before = n_descriptors();
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+		children[i] = start(true);
+		wait_for_exec(&children[i]);
+		assert_string_equal(comm_of(children[i].pid), "cat");
+	}
+	assert_int_equal(n_descriptors(), before + 2 * (int)ARRAY_SIZE(children) +
+						  (int)ARRAY_SIZE(comms.kept));
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
+		end(&children[i]);
+	process_comms_done(&comms);
+	assert_int_equal(n_descriptors(), before);
+}
+
 /* ---- what it is doing ---- */
 
 static struct stat found;
@@ -356,6 +411,8 @@ int main(void)
 		cmocka_unit_test(test_a_pid_that_is_used_again_is_another_process),
 		cmocka_unit_test(test_the_unknown_is_nobody),
 		cmocka_unit_test(test_any_name),
+		cmocka_unit_test(test_a_kept_comm_is_its_process),
+		cmocka_unit_test(test_few_comms_are_kept),
 		cmocka_unit_test(test_what_a_thread_wants_of_a_name),
 		cmocka_unit_test(test_nobody_wants_anything),
 	};
