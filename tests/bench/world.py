@@ -55,6 +55,20 @@ def end(process):
         process.stdout.close()
 
 
+@contextlib.contextmanager
+def on_one_core():
+    """What is started runs on the first core only.
+
+    The service is another machine's work: where the scheduler happens to put its programs must not
+    decide how fast a client is."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 @dataclasses.dataclass
 class Wire:
     """How a client reaches a server."""
@@ -156,7 +170,7 @@ class World:
         self.rtt_ms, self.stacks = rtt_ms, stacks
         self.http1 = http1
         self.mounts = 0
-        with contextlib.ExitStack() as stack:
+        with on_one_core(), contextlib.ExitStack() as stack:
             self.api = Account(BUILD / "stacks-emulator", stacks=stacks, page_size=100,
                                log_dir=self.folder)
             stack.callback(self.api.stop)
