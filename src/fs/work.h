@@ -64,8 +64,8 @@ NODISCARD int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind,
 			const struct process *by);
 void work_show(struct dir *dir, enum node_kind kind);
 void work_show_all(struct dir *dir);
-/* Whether by hid config.json here; or was the last who did, whether or not it is
- * still hidden. */
+/* Whether the op's process hid config.json here; or was the last that did, whether or
+ * not it is still hidden. */
 bool work_hid_config(const struct dir *dir, struct fs_op *op);
 bool work_removed_config(const struct dir *dir, struct fs_op *op);
 /* A request in the directory: what its process has hidden stays so for longer. */

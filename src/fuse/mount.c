@@ -95,6 +95,7 @@ void mount_free(struct mount *m)
 {
 	if (!m)
 		return;
+	notifier_stop(m->notifier); /* libfuse closes the device to unmount */
 	if (m->session && m->detached)
 		device_sever(m);
 	if (m->session)

@@ -21,6 +21,9 @@
 
 /* How long a reply waits for names: one of them may be waiting for this reply. */
 #define NAMES_WAIT_MS 100
+/* How long the end waits for what is being sent: that may be waiting for whoever holds a
+ * directory and has sent what is not read any more. */
+#define STOP_WAIT_MS 1000
 
 enum { LANE_NAMES, LANE_NODES, N_LANES };
 
@@ -38,7 +41,8 @@ struct lane {
 	struct item *head, **tail; /* guarded by lock */
 	struct item *last;         /* guarded by lock; NULL: the queue is empty */
 	uint64_t pushed, sent;     /* guarded by lock; how many, ever */
-	bool stop;                 /* guarded by lock */
+	bool stop;                 /* guarded by lock: nothing is sent any more */
+	bool ended;                /* guarded by lock */
 	bool started;
 	pthread_t thread;
 };
@@ -195,8 +199,10 @@ static void *lane_thread(void *arg)
 			lane->tail = &lane->head;
 			lane->last = NULL;
 		}
+		bool send = !lane->stop;
 		pthread_mutex_unlock(&lane->lock);
-		send_item(lane, item);
+		if (send)
+			send_item(lane, item);
 		if (item->then)
 			go_on(lane, item->then);
 		free(item);
@@ -204,6 +210,8 @@ static void *lane_thread(void *arg)
 		lane->sent++;
 		pthread_cond_broadcast(&lane->changed);
 	}
+	lane->ended = true;
+	pthread_cond_broadcast(&lane->changed);
 	pthread_mutex_unlock(&lane->lock);
 	return NULL;
 }
@@ -221,27 +229,49 @@ int notifier_start(struct notifier *n)
 	return r;
 }
 
-/* In the order of the lanes: what leaves the first may enter the second. */
 static void stop_lane(struct lane *lane)
 {
-	if (!lane->started)
-		return;
+	const struct timespec until = clock_after_ms(STOP_WAIT_MS);
+
 	pthread_mutex_lock(&lane->lock);
 	lane->stop = true;
 	pthread_cond_broadcast(&lane->changed);
+	while (lane->started && !lane->ended) {
+		if (pthread_cond_timedwait(&lane->changed, &lane->lock, &until) != 0)
+			break;
+	}
 	pthread_mutex_unlock(&lane->lock);
-	pthread_join(lane->thread, NULL);
+}
+
+/* In the order of the lanes: what leaves the first may enter the second. */
+void notifier_stop(struct notifier *n)
+{
+	for (unsigned i = 0; n && i < N_LANES; i++)
+		stop_lane(&n->lanes[i]);
+}
+
+static void lane_free(struct lane *lane)
+{
+	struct item *item;
+
+	if (lane->started)
+		pthread_join(lane->thread, NULL);
+	while ((item = lane->head)) {
+		lane->head = item->next;
+		if (item->then)
+			request_reply(item->then);
+		free(item);
+	}
+	pthread_cond_destroy(&lane->changed);
+	pthread_mutex_destroy(&lane->lock);
 }
 
 void notifier_free(struct notifier *n)
 {
 	if (!n)
 		return;
+	notifier_stop(n);
 	for (unsigned i = 0; i < N_LANES; i++)
-		stop_lane(&n->lanes[i]);
-	for (unsigned i = 0; i < N_LANES; i++) {
-		pthread_cond_destroy(&n->lanes[i].changed);
-		pthread_mutex_destroy(&n->lanes[i].lock);
-	}
+		lane_free(&n->lanes[i]);
 	free(n);
 }

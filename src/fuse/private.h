@@ -57,6 +57,9 @@ void request_reply(struct request *request); /* answers and frees it */
 /* notify.c: threads that tell the kernel what to drop, for that may wait */
 NODISCARD int notifier_new(struct fuse_session *session, struct notifier **ret);
 NODISCARD int notifier_start(struct notifier *notifier);
+/* Ahead of the device's end: nothing is sent after that; what waited is replied to.  Waits for what
+ * is being sent, but not for ever. */
+void notifier_stop(struct notifier *notifier);
 void notifier_free(struct notifier *notifier);
 DEFINE_CLEANUP(struct notifier, notifier_free)
 void notifier_fs_kernel(struct notifier *notifier, struct fs_kernel *ret);

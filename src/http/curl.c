@@ -161,7 +161,6 @@ static void end_finished(struct curl_transport *c)
 static void transport_wait(struct transport *base, unsigned max_wait_ms)
 {
 	struct curl_transport *c = from_base(base);
-
 	struct curl_waitfd woken = { .fd = c->wake_fd, .events = CURL_WAIT_POLLIN };
 	uint64_t n_wakes;
 

@@ -119,8 +119,8 @@ void http_free(struct http *h)
 	free(h);
 }
 
-/* Whether the thread has to be woken, now that there is something for it. */
-static bool is_awaited(struct http *h)
+/* Whether the thread has to be woken, and by the caller. */
+static bool claim_wake(struct http *h)
 {
 	bool waiting = h->waiting;
 
@@ -146,7 +146,7 @@ static int post(struct http *h, struct http_call *call, struct http_call **ret_c
 		if (ret_call)
 			*ret_call = call;
 		call_move_last(call, &h->inbox);
-		wake = is_awaited(h);
+		wake = claim_wake(h);
 	}
 	pthread_mutex_unlock(&h->lock);
 	if (wake)
@@ -181,7 +181,7 @@ static void tell(struct http *h, struct http_call *call, enum call_news news)
 	if (!call->news)
 		TAILQ_INSERT_TAIL(&h->news, call, news_link);
 	call->news |= news;
-	bool wake = is_awaited(h);
+	bool wake = claim_wake(h);
 	pthread_mutex_unlock(&h->lock);
 	if (wake)
 		h->transport->ops->wake(h->transport);

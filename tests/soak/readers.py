@@ -159,7 +159,7 @@ class Remounter(Worker):
             self.read(mnt / name / self.chance.choice(FILES), may_fail=VANISHING)
         problems, _ = self.call("unmount", (), mnt.stop)
         for problem in problems or ():
-            self.complain(f"unmount: {problem}")
+            self.complain(f"unmount: {problem}: {mnt.log()[-8000:]}")
 
     def start(self, mnt):
         try:

@@ -293,7 +293,7 @@ class Soak:
             self.check("the faults' end", self.weather.end)
         for name, mnt in self.mounts.items():
             began = time.monotonic()
-            self.problems += [f"mount {name}: {problem}" for problem in mnt.stop()]
+            self.problems += [f"mount {name}: {problem}: {mnt.log()[-8000:]}" for problem in mnt.stop()]
             took = time.monotonic() - began
             if took > TIMEOUT_S + MARGIN_S:
                 self.problems.append(f"mount {name} took {took:.1f} s to end")
