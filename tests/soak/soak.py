@@ -251,10 +251,11 @@ class Soak:
         directories = self.account.directories()
         self.comes_to(mnt.path.name, mnt.names, sorted(directories))
         for name, record in directories.items():
+            # What somebody has removed at last is back when grace is over.
+            self.comes_to(f"{mnt.path.name}: {name}", lambda name=name: mnt.names(name), record.files)
             shown = mnt.config(name)
             if shown != record.config:
                 self.problems.append(f"{mnt.path.name}: {name} is shown as {shown[:200]}")
-            self.comes_to(f"{mnt.path.name}: {name}", lambda name=name: mnt.names(name), record.files)
         for name, record in random.Random(0).sample(sorted(directories.items()), 30):
             for file in record.files:
                 assert mnt.read(name, file) == self.account.file(record, file), (name, file)
