@@ -88,11 +88,18 @@ class Bench:
         return work.name in self.options.only and kinds[work.kind]
 
     def measured(self, work, world):
+        def row(found):
+            return dict(work=work.name, title=work.title, against=work.floor, goal=work.goal,
+                        rtt=None if work.kind == "once" else world.rtt_ms, unit="ms",
+                        ours=in_ms(found["ours"]), floor=in_ms(found["floor"]))
+
         with work.pair(world) as (ours, floor):
-            found = in_turns(dict(ours=ours, floor=floor), self.options.runs, AT_LEAST_S)
-        return dict(work=work.name, title=work.title, against=work.floor, goal=work.goal,
-                    rtt=None if work.kind == "once" else world.rtt_ms, unit="ms",
-                    ours=in_ms(found["ours"]), floor=in_ms(found["floor"]))
+            sides = dict(ours=ours, floor=floor)
+            found = in_turns(sides, self.options.runs, AT_LEAST_S)
+            if report.is_close(report.judged(row(found))):
+                for name, more in in_turns(sides, self.options.runs, 3 * AT_LEAST_S).items():
+                    found[name] += more
+        return row(found)
 
     def measure_sizes(self):
         with contextlib.ExitStack() as stack:

@@ -29,6 +29,11 @@ def judged(row):
     return dict(row, figure=figure, ok=row["goal"] is None or figure <= row["goal"])
 
 
+def is_close(row):
+    """Whether that could be the other way round next time."""
+    return row["goal"] is not None and 0.9 <= row["figure"] / row["goal"] <= 1.2
+
+
 def number(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
