@@ -106,7 +106,7 @@ void process_of_thread(pid_t tid, struct process *ret)
 	*ret = found;
 }
 
-/* The file begins anew when it is read from its begin. */
+/* The file begins anew when it is read from its begin.  false: ret is as it was. */
 static bool read_comm(int fd, char ret[PROCESS_COMM_SIZE])
 {
 	char text[PROCESS_COMM_SIZE + 1];
@@ -160,8 +160,7 @@ void process_comm_of_thread(struct process_comms *comms, pid_t tid, char ret[PRO
 
 	if (fd < 0)
 		return;
-	if (!read_comm(fd, ret))
-		ret[0] = '\0';
+	(void)read_comm(fd, ret);
 	if (pid == tid)
 		keep(comms, pid, fd);
 	else

@@ -119,20 +119,21 @@ void http_free(struct http *h)
 	free(h);
 }
 
-/* Whether the thread has to be woken, and by the caller. */
-static bool claim_wake(struct http *h)
+/* There is something for the thread now: wake it, if it waits and nobody has yet. */
+static void unlock_and_wake(struct http *h)
 {
 	bool waiting = h->waiting;
 
 	h->waiting = false;
-	return waiting;
+	pthread_mutex_unlock(&h->lock);
+	if (waiting)
+		h->transport->ops->wake(h->transport);
 }
 
 /* 0 and the call is the http thread's, or why not.  *ret_call is set before it
  * is: once it is there it may be done, and the place freed, at any time. */
 static int post(struct http *h, struct http_call *call, struct http_call **ret_call)
 {
-	bool wake = false;
 	int r = 0;
 
 	pthread_mutex_lock(&h->lock);
@@ -140,18 +141,17 @@ static int post(struct http *h, struct http_call *call, struct http_call **ret_c
 		r = -ESHUTDOWN;
 	else if (h->n_calls >= HTTP_MAX_CALLS)
 		r = -ENOMEM;
-	if (r == 0) {
-		h->n_calls++;
-		call->call_no = ++h->stats.calls;
-		if (ret_call)
-			*ret_call = call;
-		call_move_last(call, &h->inbox);
-		wake = claim_wake(h);
+	if (r < 0) {
+		pthread_mutex_unlock(&h->lock);
+		return r;
 	}
-	pthread_mutex_unlock(&h->lock);
-	if (wake)
-		h->transport->ops->wake(h->transport);
-	return r;
+	h->n_calls++;
+	call->call_no = ++h->stats.calls;
+	if (ret_call)
+		*ret_call = call;
+	call_move_last(call, &h->inbox);
+	unlock_and_wake(h);
+	return 0;
 }
 
 int http_submit(struct http *h, const struct http_spec *spec, http_done_fn *done, void *arg,
@@ -181,10 +181,7 @@ static void tell(struct http *h, struct http_call *call, enum call_news news)
 	if (!call->news)
 		TAILQ_INSERT_TAIL(&h->news, call, news_link);
 	call->news |= news;
-	bool wake = claim_wake(h);
-	pthread_mutex_unlock(&h->lock);
-	if (wake)
-		h->transport->ops->wake(h->transport);
+	unlock_and_wake(h);
 }
 
 void http_cancel(struct http *h, struct http_call *call)

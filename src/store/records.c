@@ -138,9 +138,8 @@ void records_drop_graves(struct store *store, uint64_t tick)
  * one asked for later is the newer. */
 static bool is_overtaken(const struct entry *e, uint64_t began_ms, uint64_t asked)
 {
-	if (began_ms == e->began_ms && asked < e->took)
-		return true;
-	return began_ms < e->began_ms || asked < e->change;
+	return began_ms < e->began_ms || (began_ms == e->began_ms && asked < e->took) ||
+	       asked < e->change;
 }
 
 bool records_confirm(struct entry *e, uint64_t began_ms, uint64_t asked)
