@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "draft/outcome.h"
+#include "http/retry.h"
 #include "tree/tree.h"
 
 struct removal {
@@ -21,6 +22,7 @@ struct removal {
 	void *arg;
 	uint64_t deadline_ms;
 	struct blob *before; /* the token as it was known; NULL: not, or a delete */
+	unsigned rotations; /* that were sent */
 	uint64_t tick; /* the reading that settles it */
 	bool sent;
 	struct api_error error; /* the DELETE's own */
@@ -333,6 +335,8 @@ void remove_stack(struct changes *changes, struct stack *stack, change_done_fn *
 
 /* ---- a token ---- */
 
+static void send_rotation(struct removal *x);
+
 static void maybe_rotated(struct removal *x)
 {
 	fail_unsettled(x, "may have been rotated");
@@ -347,6 +351,15 @@ static bool is_before(const struct blob *before, const struct secret *token)
 	       memcmp(blob_bytes(before), secret_bytes(token), len) == 0;
 }
 
+/* Servers end connections that have had their number of requests, and the last ones may not have
+ * been looked at (RFC 9113, 6.8): libcurl does not say which, but the token that is still there
+ * does.  An answer, or none in time, may yet be followed by the rotation. */
+static bool may_rotate_again(const struct removal *x)
+{
+	return x->error.err == -EIO && x->error.status == 0 && x->rotations < RETRY_MAX_TRIES &&
+	       outcome_left_ms(x->changes, x->deadline_ms) > 0 && !x->changes->stopping;
+}
+
 static void token_came(void *arg, const struct api_error *error, struct secret *token,
 		       const struct api_meta *meta)
 {
@@ -356,10 +369,12 @@ static void token_came(void *arg, const struct api_error *error, struct secret *
 	monitor_enter(changes->monitor);
 	if (error)
 		maybe_rotated(x);
-	else if (is_before(x->before, token))
-		fail(x, &x->error);
-	else
+	else if (!is_before(x->before, token))
 		succeed(x);
+	else if (may_rotate_again(x))
+		send_rotation(x);
+	else
+		fail(x, &x->error);
 	monitor_leave(changes->monitor);
 }
 
@@ -381,7 +396,7 @@ static void rotate_done(void *arg, const struct api_error *error, const struct a
 	struct changes *changes = x->changes;
 
 	monitor_enter(changes->monitor);
-	x->sent = outcome_has_left(error);
+	x->sent |= outcome_has_left(error);
 	if (x->sent)
 		store_drop_part(changes->store, x->stack, STORE_TOKEN);
 	if (error)
@@ -393,6 +408,16 @@ static void rotate_done(void *arg, const struct api_error *error, const struct a
 	else
 		fail(x, &x->error);
 	monitor_leave(changes->monitor);
+}
+
+static void send_rotation(struct removal *x)
+{
+	struct api_budget budget = budget_of(x);
+
+	budget.tries_before = x->rotations++;
+	int r = api_rotate_token_within(x->changes->api, &x->stack->id, &budget, rotate_done, x);
+	if (r < 0)
+		fail_here(x, r);
 }
 
 void remove_token(struct changes *changes, struct stack *stack, change_done_fn *done, void *arg)
@@ -412,8 +437,5 @@ void remove_token(struct changes *changes, struct stack *stack, change_done_fn *
 	/* An older answer may be another token than the one that is there now. */
 	if (store_part_known(changes->store, stack, STORE_TOKEN))
 		x->before = blob_ref(store_part_blob(stack, STORE_TOKEN));
-	struct api_budget budget = budget_of(x);
-	int r = api_rotate_token_within(changes->api, &stack->id, &budget, rotate_done, x);
-	if (r < 0)
-		fail_here(x, r);
+	send_rotation(x);
 }

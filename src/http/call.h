@@ -41,6 +41,7 @@ struct http_call {
 	bool processed_maybe;
 	bool probe;                /* the try that runs is the circuit's */
 	unsigned tries;
+	uint64_t try_no;           /* of the last try, among all calls' */
 	uint64_t began_ms;         /* the last try */
 	uint64_t took_ms;
 

@@ -55,6 +55,8 @@ struct http {
 	unsigned n_running_of[HTTP_MAX_KINDS];
 	struct rate rate;
 	struct breaker breaker;
+	uint64_t last_try_no;
+	uint64_t cut_off_no; /* the last try that had begun when a connection's end was counted */
 	uint64_t random;
 	struct secret *token;
 	unsigned token_no; /* how often it was replaced by another one */

@@ -148,13 +148,25 @@ static void judge_error(struct http *h, const struct http_call *call, int err, c
 		breaker_failure(&h->breaker, now_ms, call->probe, err, why);
 }
 
+/* A connection carries many tries, and its end ends them all: which is one failure. */
+static bool is_counted(struct http *h, const struct http_call *call, int err)
+{
+	if (err != -EIO || call->probe)
+		return false;
+	if (call->try_no <= h->cut_off_no)
+		return true;
+	h->cut_off_no = h->last_try_no;
+	return false;
+}
+
 static void judge_try(struct http *h, const struct http_call *call,
 		      const struct transport_answer *answer)
 {
 	char why[64];
 
 	if (answer->err) {
-		judge_error(h, call, answer->err, answer->why);
+		if (!is_counted(h, call, answer->err))
+			judge_error(h, call, answer->err, answer->why);
 	} else if (answer->status >= 500) {
 		snprintf(why, sizeof(why), "the service answered %d", answer->status);
 		judge_error(h, call, -EIO, why);
@@ -388,6 +400,7 @@ static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 	rate_take(&h->rate);
 	count_try(h);
 	call->tries++;
+	call->try_no = ++h->last_try_no;
 	call->began_ms = now_ms;
 
 	struct transport_request request = request_of(call, now_ms);

@@ -135,3 +135,26 @@ def test_a_stack_with_odd_bytes_over_http2(account, work, mount):
         assert mnt.config("naïve 🚀") == api.records()[0].config
         assert mnt.stop() == []
     api.expect(list=1)
+
+
+def test_a_server_that_ends_its_connections(account, work, mount):
+    """nghttpx ends one on which a thousand streams were reset in a short time, and libcurl 7.88
+    resets every second one whose answer has no body.  What was under way on it goes on, once."""
+    if not TlsFront.program():
+        pytest.skip("no nghttpx here (Debian: nghttp2-proxy)")
+    api = account(stacks=300)
+    ports = work / "ports"
+    told = [f"--accesslog-file={ports}", "--accesslog-format=$remote_port"]
+    with TlsFront(api, work / "tls", args=NO_OCSP + told) as front:
+        mnt = mount(api, url=front.url, cacert=front.cacert, rate=0, max_rotate=0)
+        names = output_of("printf '%s\\n' */systemToken", cwd=mnt.path).split()
+        connections = []
+        while len(connections) < 15 and len(set(connections)) < 2:
+            output_of("printf '%s\\0' */systemToken | xargs -0 -P 8 -n 30 rm", cwd=mnt.path)
+            connections.append(len(set(ports.read_text().split())))
+        if len(set(connections)) < 2:
+            pytest.skip("no connection was ended: another nghttpx, or another libcurl")
+        rotated = [e for e in api.log() if e["method"] == "DELETE" and e["status"] == 204]
+        assert len(rotated) == len(connections) * len(names)
+        assert not mnt.status()["errors"]
+        api.expect(**api.counts())

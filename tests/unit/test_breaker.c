@@ -155,6 +155,25 @@ static void test_timeouts_count(void **state)
 	assert_true(is_open());
 }
 
+/* Also where some of them end a little later than others. */
+static void test_the_end_of_a_connection_counts_once(void **state)
+{
+	struct outcome o[2 * BREAKER_FAILURES] = { 0 };
+	struct http_spec spec = once_spec();
+
+	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
+		submit(&spec, &o[i]);
+	turn();
+	for (size_t i = 0; i < BREAKER_FAILURES; i++)
+		fail_try(i, -EIO, true);
+	fail_calls(BREAKER_FAILURES - 2, -EIO, 0);
+	for (size_t i = BREAKER_FAILURES; i < ARRAY_SIZE(o); i++)
+		fail_try(i, -EIO, true);
+	assert_false(is_open());
+	fail_calls(1, -EIO, 0);
+	assert_true(is_open());
+}
+
 static void test_429_in_between_breaks_the_row(void **state)
 {
 	fail_calls(BREAKER_FAILURES - 1, -ECONNREFUSED, 0);
@@ -362,6 +381,7 @@ int main(void)
 #define IN_HTTP(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 		IN_HTTP(test_what_counts),
 		IN_HTTP(test_timeouts_count),
+		IN_HTTP(test_the_end_of_a_connection_counts_once),
 		IN_HTTP(test_429_in_between_breaks_the_row),
 		IN_HTTP(test_open_calls_fail_at_once),
 		IN_HTTP(test_its_own_failure),

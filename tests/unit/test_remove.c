@@ -458,6 +458,42 @@ static void test_the_same_token_was_not_rotated(void **state)
 	assert_int_equal(cw_tries(), 4); /* it is not sent twice */
 }
 
+static void test_a_rotation_that_was_cut_off_goes_on(void **state)
+{
+	begin_rotation();
+	cw_lose(2);
+	cw_answer(3, 200, OLD_TOKEN);
+	assert_int_equal(end.times, 0);
+	assert_true(cw_asks(4, HTTP_DELETE, TOKEN));
+	cw_answer(4, 204, "");
+	expect(1, 0, true, false);
+	assert_false(token_is_known());
+	assert_int_equal(cw_tries(), 5);
+}
+
+/* What has left once has left, whatever becomes of the next one. */
+static void test_a_rotation_that_is_cut_off_and_then_refused(void **state)
+{
+	begin_rotation();
+	cw_lose(2);
+	cw_answer(3, 200, OLD_TOKEN);
+	cw_answer(4, 403, "{}");
+	expect(1, -EPERM, true, false);
+	assert_int_equal(cw_tries(), 5);
+}
+
+static void test_a_rotation_that_is_always_cut_off(void **state)
+{
+	begin_rotation();
+	for (size_t i = 0; i < 4; i++) {
+		assert_true(cw_asks(2 + 2 * i, HTTP_DELETE, TOKEN));
+		cw_lose(2 + 2 * i);
+		cw_answer(3 + 2 * i, 200, OLD_TOKEN);
+	}
+	expect(1, -EIO, true, false);
+	assert_int_equal(cw_tries(), 10);
+}
+
 static void test_a_rotation_that_cannot_be_compared(void **state)
 {
 	begin_rotation();
@@ -541,6 +577,9 @@ int main(void)
 		TEST(test_a_rotation_that_never_left_changes_nothing),
 		TEST(test_a_lost_rotation_is_settled_by_comparing),
 		TEST(test_the_same_token_was_not_rotated),
+		TEST(test_a_rotation_that_was_cut_off_goes_on),
+		TEST(test_a_rotation_that_is_cut_off_and_then_refused),
+		TEST(test_a_rotation_that_is_always_cut_off),
 		TEST(test_a_rotation_that_cannot_be_compared),
 		TEST(test_without_a_token_from_before_nothing_is_asked),
 		TEST(test_an_old_token_is_no_token_from_before),
