@@ -39,6 +39,7 @@ struct http_call {
 	unsigned token_no;         /* http->token_no, likewise */
 	bool renewed;              /* a 401 has been answered by another token */
 	bool processed_maybe;
+	bool unanswered;           /* a try was sent, and time was over */
 	bool probe;                /* the try that runs is the circuit's */
 	unsigned tries;
 	uint64_t try_no;           /* of the last try, among all calls' */

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "http/curl_memory.h"
 #include "http/curl_try.h"
 
@@ -31,6 +32,7 @@ struct curl_transport {
 	int wake_fd;          /* an eventfd(2) */
 	struct try_list idle; /* reset; at most as many as once ran together */
 	unsigned connections; /* that there may be */
+	int64_t late_ms;      /* CLOCK_MONOTONIC: when a late try was given up last; 0: never */
 	unsigned capacity;
 };
 
@@ -58,6 +60,23 @@ static void put_idle(struct curl_transport *c, struct transport_try *t)
 	TAILQ_INSERT_TAIL(&c->idle, t, link);
 }
 
+/* A connection that carries many streams is kept by libcurl when one of them has got no answer
+ * in time, and new ones go on it as before, also where it is what has died.  So none that was
+ * there at such a time is used again. */
+static void note_late(struct curl_transport *c, const struct transport_try *t)
+{
+	if (curl_try_is_late(t))
+		c->late_ms = clock_read_ms(CLOCK_MONOTONIC);
+}
+
+static void set_connection_age(struct curl_transport *c)
+{
+	int64_t since_ms = clock_read_ms(CLOCK_MONOTONIC) - c->late_ms;
+
+	if (c->late_ms) /* rounded up, and never 0 */
+		c->setup.max_connection_s = since_ms / 1000 + 1;
+}
+
 static int transport_start(struct transport *base, const struct transport_request *request,
 			   transport_done_fn *done, void *arg, struct transport_try **ret)
 {
@@ -69,6 +88,7 @@ static int transport_start(struct transport *base, const struct transport_reques
 		return r;
 	t->done = done;
 	t->arg = arg;
+	set_connection_age(c);
 	r = curl_try_setup(t, &c->setup, request);
 	if (r == 0 && curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
 		r = -ENOMEM;
@@ -92,6 +112,7 @@ static void transport_cancel(struct transport *base, struct transport_try *t)
 {
 	struct curl_transport *c = from_base(base);
 
+	note_late(c, t);
 	leave_multi(c, t);
 	put_idle(c, t);
 }
@@ -133,6 +154,8 @@ static void end_try(struct curl_transport *c, struct transport_try *t, CURLcode 
 {
 	curl_try_conclude(t, code);
 	note_version(c, t);
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		note_late(c, t);
 	if (c->debug)
 		log_exchange(t);
 	leave_multi(c, t);

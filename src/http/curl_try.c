@@ -5,6 +5,8 @@
 #include "http/curl_try.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@
 #define ERROR_BODY_BYTES (64 * 1024) /* kept of an answer that is no 2xx */
 #define CONNECT_TIMEOUT_MS 10000u
 #define CHANGE_IDLE_S 20 /* since a connection was used, for it to carry a change */
+#define UNACKED_TIMEOUT_MS 10000u /* what was sent and not acknowledged until then ends a connection */
+#define LATE_MS 2000 /* libcurl counts a connection's age in whole seconds */
 #define CODING_SLACK_BYTES (64 * 1024) /* by which gzip may be larger than what it holds */
 
 static const char *const method_names[] = {
@@ -203,6 +207,7 @@ static int set_method(struct transport_try *t)
 	const struct transport_request *request = &t->request;
 	const struct long_option options[] = {
 		{ CURLOPT_FRESH_CONNECT, request->fresh_connection },
+		{ CURLOPT_MAXLIFETIME_CONN, t->setup->max_connection_s },
 		{ has_body(request) ? CURLOPT_POST : CURLOPT_HTTPGET, 1 },
 	};
 	int r = set_longs(t->easy, options, ARRAY_SIZE(options));
@@ -382,10 +387,19 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	return t->cut || r < 0 ? 0 : len;
 }
 
-/* libcurl's own way leaves it open to programs that are started: fusermount3. */
+/* libcurl's own way leaves it open to programs that are started: fusermount3.
+ *
+ * Where the way to a server is gone without a word (another network, a VPN, a firewall that has
+ * forgotten), the kernel would send for a quarter of an hour, and all streams would stay on that
+ * connection: tcp(7), TCP_USER_TIMEOUT. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	const unsigned timeout_ms = UNACKED_TIMEOUT_MS;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	if (fd >= 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	return fd;
 }
 
 static int set_callbacks(struct transport_try *t)
@@ -418,6 +432,7 @@ int curl_try_setup(struct transport_try *t, const struct curl_setup *setup,
 
 	t->setup = setup;
 	t->request = *request;
+	t->began_ms = clock_read_ms(CLOCK_MONOTONIC);
 	t->answer.retry_after_ms = -1;
 	t->answer.link.max_bytes = HEADER_MAX_LINK_BYTES;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
@@ -437,6 +452,11 @@ static bool was_sent(CURL *easy)
 	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_bytes);
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
 	return request_bytes > 0 || pretransfer_us > 0;
+}
+
+bool curl_try_is_late(const struct transport_try *t)
+{
+	return clock_read_ms(CLOCK_MONOTONIC) - t->began_ms >= LATE_MS && was_sent(t->easy);
 }
 
 static const char *refusal_name(int err)

@@ -17,6 +17,8 @@ struct curl_setup {
 	char place[280]; /* host:port, for people */
 	char *cacert;    /* or NULL */
 	char *proxy;     /* or NULL; "" is none at all */
+	/* Seconds.  A connection that is older, and idle, is closed instead of used; 0: none is. */
+	long max_connection_s;
 };
 
 struct transport_try {
@@ -30,6 +32,7 @@ struct transport_try {
 	transport_done_fn *done;
 	void *arg;
 
+	int64_t began_ms; /* CLOCK_MONOTONIC */
 	unsigned begun; /* times that libcurl was about to write a request that must go once */
 	struct transport_answer answer;
 	size_t header_bytes;
@@ -48,6 +51,8 @@ NODISCARD int curl_try_setup(struct transport_try *t, const struct curl_setup *s
 			     const struct transport_request *request);
 /* The transfer has ended with code: fill in the answer. */
 void curl_try_conclude(struct transport_try *t, CURLcode code);
+/* Whether the request left so long ago that its connection is to be doubted. */
+bool curl_try_is_late(const struct transport_try *t);
 /* Forget request and answer, keep the handle. */
 void curl_try_reset(struct transport_try *t);
 

@@ -297,6 +297,7 @@ static void try_done(void *arg, struct transport_answer *answer)
 	count_running(h, call, -1);
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe |= retry_maybe_processed(answer->err, answer->sent, answer->status);
+	call->unanswered |= answer->err == -ETIMEDOUT && answer->sent;
 	judge_try(h, call, answer);
 
 	int64_t next_ms = next_try_in_ms(h, call, answer);
@@ -385,7 +386,7 @@ static struct transport_request request_of(const struct http_call *call, uint64_
 		.body_len = spec->body_len,
 		.max_body_bytes = spec->max_body_bytes,
 		.timeout_ms = (unsigned)(call->deadline_ms - now_ms),
-		.fresh_connection = spec->method == HTTP_POST,
+		.fresh_connection = spec->method == HTTP_POST || call->unanswered,
 		.token = call->token,
 		.call_no = call->call_no,
 	};

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.any_requests("what is late is asked for again"),
               pytest.mark.misuse("a lost answer makes requests twice"), NOT_SLOWED_DOWN]
 
 TIMEOUT_S = int(2 * SLOWER)
+DEAD_TIMEOUT_S = int(6 * SLOWER) # libcurl counts silence and age in whole seconds
 SLACK_S = 1 * SLOWER
 NEW = b'{"name": "new", "type": "server", "server": {"hostURI": "https://h.example"}}\n'
 
@@ -101,6 +102,40 @@ def test_a_server_that_says_nothing_to_a_client_hello(api, mount, work, call):
         assert "SSL connection timeout" in messages(mnt)[-1]
         assert mnt.config("one") == text
         assert mnt.stop() == []
+
+
+@pytest.fixture
+def gated(api, mount, work):
+    """A mount over HTTP/2, and the gate that its connections go through."""
+    if not TlsFront.program():
+        pytest.skip("no nghttpx here (Debian: nghttp2-proxy)")
+    with contextlib.ExitStack() as stack:
+        front = stack.enter_context(TlsFront(api, work / "tls", args=["--no-ocsp"]))
+        gate = stack.enter_context(contextlib.closing(Gate(front.port)))
+        mnt = mount(api, url=f"https://127.0.0.1:{gate.port}", cacert=front.cacert,
+                    timeout=DEAD_TIMEOUT_S)
+        mnt.read("three", "systemToken")
+        empty(mnt)
+        yield mnt, gate
+        assert mnt.stop() == []
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_connection_that_has_died_without_a_word(gated, call):
+    """As after a change of networks.  It takes half of the time to see it, and then it is left; what
+    asks nothing before it changes something may need all of it."""
+    mnt, gate = gated
+    gate.mute()
+    if call is rotate:
+        with fails(errno.ETIMEDOUT):
+            call(mnt)
+    else:
+        call(mnt)
+    if call is not create: # which has a connection of its own
+        began = time.monotonic()
+        rotate(mnt)
+        mnt.read("one", "dependencies")
+        assert time.monotonic() - began < DEAD_TIMEOUT_S / 4
 
 
 # ---- sums of requests ----

@@ -13,6 +13,7 @@ class Gate:
         self._to = port
         self._lock = threading.Lock()
         self._open = set()  # guarded by _lock: sockets of both sides
+        self._muted = set()  # guarded by _lock: some of these
         self._threads = []
         self._listener = None
         self._placeholder = None
@@ -32,6 +33,11 @@ class Gate:
         self.shut()
         self._listen()
         self._start(self._accept, self._listener, self._keep)
+
+    def mute(self):
+        """The connections that are there go on, and nothing passes them any more; new ones are well."""
+        with self._lock:
+            self._muted |= self._open
 
     def block(self):
         """Connections are neither taken nor refused, as where packets are dropped."""
@@ -115,12 +121,16 @@ class Gate:
         answers.join()
         with self._lock:
             self._open -= {near, far}
+            self._muted -= {near, far}
         near.close()
         far.close()
 
     def _copy(self, source, to):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                to.sendall(data)
+                with self._lock:
+                    muted = source in self._muted
+                if not muted:
+                    to.sendall(data)
         with contextlib.suppress(OSError):
             to.shutdown(socket.SHUT_WR)

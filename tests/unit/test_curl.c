@@ -2,12 +2,15 @@
 /* The real transport against a server that misbehaves: what goes out, what is
  * believed of what comes in, and how each failure ends. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -472,6 +475,38 @@ static void test_stall(void **state)
 	raw_server_free(server);
 }
 
+/* Sockets of ours that the kernel gives up when nothing is acknowledged. */
+static unsigned n_bounded_sockets(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		unsigned timeout_ms = 0;
+		socklen_t len = sizeof(timeout_ms);
+
+		n += getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &len) == 0 &&
+		     timeout_ms == 10000;
+	}
+	return n;
+}
+
+/* Else it goes on for a quarter of an hour, and so does all that is on the connection. */
+static void test_what_is_not_acknowledged(void **state)
+{
+	struct raw_server *server =
+		raw_server_new(say, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	struct http *http = client_new_port(raw_server_port(server));
+	struct http_spec spec = client_get("/v1/stacks", BOUND);
+	struct reply reply;
+
+	client_call(http, &spec, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_int_equal(n_bounded_sockets(), 1);
+	reply_free(&reply);
+	http_free(http);
+	raw_server_free(server);
+}
+
 static unsigned count(const char *text, const char *part)
 {
 	unsigned n = 0;
@@ -685,6 +720,7 @@ int main(void)
 		cmocka_unit_test(test_lost_answer_may_have_been_processed),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_what_is_not_acknowledged),
 		cmocka_unit_test(test_sent_once),
 		cmocka_unit_test(test_redirect_is_an_answer),
 		cmocka_unit_test(test_challenge),

@@ -145,6 +145,23 @@ static void test_fresh_connection(void **state)
 	}
 }
 
+/* A connection that carries others, too, stays when one of them is not answered. */
+static void test_what_was_not_answered_takes_another_connection(void **state)
+{
+	struct outcome o = { 0 };
+
+	submit_get(&o);
+	turn();
+	fail_try(0, -ECONNREFUSED, false);
+	wait_for_try(1);
+	assert_false(try_no(1)->request.fresh_connection);
+	fail_try(1, -ETIMEDOUT, true);
+	wait_for_try(2);
+	assert_true(try_no(2)->request.fresh_connection);
+	reply(2, 200);
+	assert_int_equal(o.result.status, 200);
+}
+
 static void test_start_fails(void **state)
 {
 	struct outcome o[2] = { 0 };
@@ -490,6 +507,7 @@ int main(void)
 		TEST(test_spec_is_copied),
 		TEST(test_bad_specs),
 		TEST(test_fresh_connection),
+		TEST(test_what_was_not_answered_takes_another_connection),
 		TEST(test_start_fails),
 		TEST(test_retried_until_it_works),
 		TEST(test_four_tries_then_the_answer),
