@@ -250,7 +250,7 @@ static void end_save(struct fs_change *c, const struct api_error *why)
 		stored(c, d);
 	else if (!d->incomplete)
 		refuse_keep(c->fs, c->dir, c->text, d, why);
-	if (c->err == 0 && node->kind == NODE_CONFIG && c->dir->stack)
+	if (c->err == 0 && node->kind == NODE_CONFIG && !node->detached && c->dir->stack)
 		(void)node_update(node);
 	fs_wake_awaiting(c->fs, node);
 	if (node->writers == 0)
@@ -299,6 +299,14 @@ static int save(struct fs *fs, struct node *node, const char *call)
 	return change_wait(c);
 }
 
+/* What was opened before others have changed the stack is merged, as any text is. */
+static bool has_place(const struct node *node)
+{
+	const struct stack *stack = node->dir->stack;
+
+	return !node->detached || (node->outdated && stack && !stack->gone);
+}
+
 /* Somebody has put another file in its place, or its stack is gone: there is
  * nothing left to save it into, but it is not lost. */
 static int flush_detached(struct fs *fs, struct node *node, struct fs_op *op)
@@ -338,7 +346,7 @@ int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
 		return d->result;
 	if (document_is_empty(content_document(d->content)))
 		return 0;
-	if (node->detached)
+	if (!has_place(node))
 		return flush_detached(fs, node, op);
 	op->awaits = maker_of(node);
 	if (op->awaits) {
@@ -374,8 +382,9 @@ void edit_last_close(struct fs *fs, struct node *node)
 	bool empty = document_is_empty(content_document(d->content));
 	if (!node->detached && maker_of(node))
 		return; /* after that */
-	if (!node->detached && !empty && d->generation != d->ended) {
-		/* Written through a mapping after the flush. */
+	/* Written through a mapping after the flush. */
+	bool unsaved = !empty && d->generation != d->ended;
+	if (unsaved && has_place(node)) {
 		int r = save(fs, node, "release");
 
 		d = node->draft;
@@ -385,7 +394,7 @@ void edit_last_close(struct fs *fs, struct node *node)
 	}
 	if (!node->dir->stack && !node->detached)
 		return; /* a draft directory's file stays */
-	if (d->result < 0 && d->incomplete && node->detached)
+	if (node->detached && (unsaved || (d->result < 0 && d->incomplete)))
 		refuse_lose(fs, node->dir, d->content);
 	else if (d->result < 0 && d->incomplete)
 		refuse_keep(fs, node->dir, d->content, d, &d->why);

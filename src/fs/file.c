@@ -345,6 +345,13 @@ static void wipe_token(struct fs *fs, struct node *node)
 		fs_drop_node(fs, node);
 }
 
+bool fs_writes(uint64_t id)
+{
+	const struct fs_handle *handle = (const struct fs_handle *)(uintptr_t)id;
+
+	return handle->writes;
+}
+
 void fs_release(struct fs *fs, uint64_t id)
 {
 	struct fs_handle *handle = (struct fs_handle *)(uintptr_t)id;

@@ -438,10 +438,12 @@ void fs_replace_version(struct fs *fs, struct node *node)
 		fs_drop_node(fs, node);
 		return;
 	}
-	if (node->opens > 0)
+	if (node->opens > 0) {
+		node->outdated = true;
 		tree_detach(fs->tree, node);
-	else
+	} else {
 		fs_drop_node(fs, node);
+	}
 }
 
 /* Whether the name that the stack has now is the one that the kernel is moving its

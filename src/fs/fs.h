@@ -209,6 +209,9 @@ void fs_keep_drafts(struct fs *fs);
 void fs_forget(struct fs *fs, uint64_t node, uint64_t n_lookups);
 /* Ends a handle of FS_OPEN or FS_OPENDIR. */
 void fs_release(struct fs *fs, uint64_t handle);
+/* Whether the handle may change its file: its end may be one for others, too.  Any thread, while
+ * it is open. */
+bool fs_writes(uint64_t handle);
 /* Revalidate everything, in the background (SIGHUP). */
 void fs_refresh(struct fs *fs);
 

@@ -142,8 +142,8 @@ int fs_step_unlink(struct fs *fs, struct fs_op *op)
 	struct dir *dir = parent->dir;
 	struct node *node = tree_local(dir, op->name);
 	if (node) {
-		if (node->kind == NODE_SINK && dir->work)
-			dir->work->created[kind_by_name(op->name) - NODE_CONFIG] = false;
+		if (node->kind == NODE_SINK)
+			work_may_create_again(dir, kind_by_name(op->name));
 		if (strcmp(op->name, REFUSED_NAME) == 0)
 			refuse_forget(dir);
 		tree_unlink(fs->tree, node);

@@ -106,6 +106,19 @@ static int rename_onto_part(struct fs *fs, struct fs_op *op, struct node *node,
 	return 0;
 }
 
+/* What is no copy of a part any more keeps what is written to it. */
+static int rename_to_scratch(struct fs *fs, struct fs_op *op, struct node *node)
+{
+	bool sink = node->kind == NODE_SINK;
+	int r = tree_move_to_local(fs->tree, node, sink ? NODE_SCRATCH : node->kind, op->new_name);
+
+	if (r < 0 || !sink)
+		return r;
+	node->content->sink = false;
+	work_may_create_again(node->dir, kind_by_name(op->name));
+	return 0;
+}
+
 static int rename_local(struct fs *fs, struct fs_op *op, struct node *node)
 {
 	struct dir *dir = node->dir;
@@ -114,7 +127,7 @@ static int rename_local(struct fs *fs, struct fs_op *op, struct node *node)
 	if (onto == NODE_DEPENDENCIES || onto == NODE_TOKEN)
 		return rename_onto_part(fs, op, node, onto);
 	if (onto == NODE_ROOT)
-		return tree_move_to_local(fs->tree, node, node->kind, op->new_name);
+		return rename_to_scratch(fs, op, node);
 	if (node->kind != NODE_SCRATCH)
 		return op_refuse(op, -EPERM, "config.json cannot be a symlink");
 	struct node *there = tree_peek(dir, NODE_CONFIG);

@@ -146,6 +146,12 @@ bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *o
 	       !dir->work->created[file_index(kind)];
 }
 
+void work_may_create_again(const struct dir *dir, enum node_kind kind)
+{
+	if (dir->work)
+		dir->work->created[file_index(kind)] = false;
+}
+
 /* Whoever copies a directory looks for the files in it and makes them; a program
  * that has made a stack and now reads its token must find it. */
 bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op)

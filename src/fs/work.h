@@ -77,6 +77,8 @@ bool work_just_became(const struct dir *dir);
 bool work_is_copier(const struct dir *dir, struct fs_op *op);
 /* The same, and it has not created that file yet: then it may. */
 bool work_may_create(const struct dir *dir, enum node_kind kind, struct fs_op *op);
+/* What it has created is gone. */
+void work_may_create_again(const struct dir *dir, enum node_kind kind);
 /* Whether the op, a lookup, is to find nothing for that. */
 bool work_sees_absent(const struct dir *dir, enum node_kind kind, struct fs_op *op);
 

@@ -6,7 +6,6 @@
  * before that core is halted, it costs the caller some 5 us, and later three times as much,
  * and what decides is less than a microsecond.  So these do not go through libfuse, which
  * allocates, locks and dispatches for each, and are not made operations. */
-#include <fcntl.h>
 #include <linux/fuse.h>
 #include <unistd.h>
 
@@ -49,7 +48,8 @@ static bool release_later(struct mount *mount, const struct fuse_in_header *in)
 {
 	const struct fuse_release_in *arg = (const void *)(in + 1);
 
-	if ((arg->flags & O_ACCMODE) != O_RDONLY)
+	/* The kernel's flags lack the O_TRUNC that an O_RDONLY handle may have come with. */
+	if (fs_writes(arg->fh))
 		return false;
 	if (mount->n_released == ARRAY_SIZE(mount->released))
 		shortcut_settle(mount);

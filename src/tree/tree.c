@@ -8,9 +8,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define LOG_MODULE "tree"
+#include "base/log.h"
 #include "tree/private.h"
 
 int tree_new(const struct tree_events *events, struct tree **ret)
@@ -143,9 +146,23 @@ static int enter_name(struct tree *tree, struct dir *dir, const char *s)
 	return 0;
 }
 
+/* The name that no other stack can have: mkdir may have given it to a draft. */
+static int make_way(struct tree *tree, const char *s)
+{
+	struct root_name *taken = find_name(tree, s);
+	char other[32];
+
+	if (!taken || taken->old || taken->dir->stack)
+		return 0;
+	for (unsigned i = 1; i == 1 || find_name(tree, other); i++)
+		snprintf(other, sizeof(other), "draft-%u", i);
+	log_warning("the directory %s has no stack yet: it is called %s now, for a stack needs its "
+		    "name", s, other);
+	return tree_rename_draft(tree, taken->dir, other);
+}
+
 /* The stack's plain name, or with its id where another stack has the plain one. */
-static void choose_name(const struct tree *tree, const struct stack *stack,
-			char out[NAME_MAX_BYTES + 1])
+static int choose_name(struct tree *tree, const struct stack *stack, char out[NAME_MAX_BYTES + 1])
 {
 	const struct record *record = stack->record;
 
@@ -153,6 +170,7 @@ static void choose_name(const struct tree *tree, const struct stack *stack,
 	struct root_name *taken = find_name(tree, out);
 	if (taken && !taken->old && taken->dir->stack != stack)
 		name_encode(record->name, record->name_len, &stack->id, true, out);
+	return make_way(tree, out);
 }
 
 static int append_order(struct tree *tree, struct dir *dir)
@@ -202,8 +220,9 @@ int tree_add(struct tree *tree, struct stack *stack)
 	char name[NAME_MAX_BYTES + 1];
 	struct dir *dir;
 
-	choose_name(tree, stack, name);
-	int r = add_dir(tree, stack, name, &dir);
+	int r = choose_name(tree, stack, name);
+	if (r == 0)
+		r = add_dir(tree, stack, name, &dir);
 	if (r == 0)
 		stack->user = dir;
 	return r;
@@ -228,14 +247,16 @@ int tree_rename(struct tree *tree, struct stack *stack, bool keep_old)
 
 	if (!dir)
 		return tree_add(tree, stack);
-	choose_name(tree, stack, plain);
+	int r = choose_name(tree, stack, plain);
+	if (r < 0)
+		return r;
 	name_encode(stack->record->name, stack->record->name_len, &stack->id, true, name);
 	/* Whether a stack carries its id stays as it is while its name does. */
 	if (strcmp(dir->name, plain) == 0 || strcmp(dir->name, name) == 0)
 		return 0;
 
 	struct root_name *old = find_name(tree, dir->name);
-	int r = enter_name(tree, dir, plain);
+	r = enter_name(tree, dir, plain);
 	if (r == 0)
 		leave_name(tree, old, keep_old);
 	return r;

@@ -62,6 +62,7 @@ struct node {
 	uint64_t id;            /* the kernel's name for it */
 	enum node_kind kind;
 	bool detached;          /* no path leads here any more */
+	bool outdated;          /* ... because the record was replaced by another version */
 	bool pages_valid;       /* pages that the kernel keeps are of this version */
 	unsigned opens;         /* handles; counted by tree_open and tree_close */
 	unsigned writers;       /* those of them that may change the file */

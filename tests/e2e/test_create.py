@@ -144,6 +144,23 @@ def test_a_draft_is_local(api, mnt):
     api.expect(list=2)
 
 
+def test_what_is_copied_and_renamed(api, mnt):
+    """As cp -b and editors do, with a file that the server is going to make."""
+    os.mkdir(mnt / "new")
+    for _ in range(2):
+        with open(mnt / "new" / "dependencies", "xb") as file:
+            file.write(b"dropped")
+        os.rename(mnt / "new" / "dependencies", mnt / "new" / "old")
+        with open(mnt / "new" / "old", "ab") as file:
+            file.write(b"kept")
+        assert mnt.read("new", "old") == b"kept"
+        assert mnt.names("new") == ["old"]
+    os.unlink(mnt / "new" / "old")
+    os.rmdir(mnt / "new")
+    assert mnt.names() == list(api.directories())
+    api.expect(list=1)
+
+
 def test_a_full_draft_is_not_removed_by_rmdir(api, mnt):
     os.mkdir(mnt / "new")
     write(mnt, "new", b"scratch", "note")

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Two writers: no change is overwritten by somebody who has not seen it, and undo undoes."""
 import concurrent.futures
+import contextlib
+import ctypes
 import errno
 import json
+import mmap
 import os
 import shutil
 
@@ -10,7 +13,7 @@ import programs
 import pytest
 from account import RECORD, stack_id
 from editors import Emacs, Nano, Vim, VimCopying
-from mount import run
+from mount import eventually, run
 from saving import (FILES, HOST, ID, editable, edit, error_of, fails, history,
                     history_files, is_kept_as_refused,
                     is_lost, is_shown, last_error, names_field, nothing_is_refused,
@@ -655,3 +658,79 @@ def test_dry_run(api, mount):
     assert mnt.names() == ["one"]
     assert set(api.counts()) <= {"list", "record", "token", "dependencies"}
     api.expect(**api.counts())
+
+
+# ---- opened before, written after ----
+
+def rewritten(mnt, old, new):
+    return mnt.config("one").replace(old, new)
+
+
+def test_opened_before_a_colleague_saved(api, mnt):
+    """As open(…, "r+") does, or tee -a: the first write comes after the record was replaced."""
+    text = rewritten(mnt, b"value0", b"value1")
+    with open(mnt / "one" / "config.json", "r+b", buffering=0) as file:
+        assert file.read()
+        colleague(api, note="theirs")
+        mnt.refresh()
+        file.seek(0)
+        file.write(text)
+        file.truncate()
+    assert (host(api), note(api)) == ("value1", "theirs")
+    is_shown(api, mnt)
+    nothing_is_refused(mnt)
+    api.expect(list=2, record=1, put=1)
+
+
+def test_opened_before_a_colleague_saved_the_same_field(api, mnt):
+    text = rewritten(mnt, b"value0", b"value1")
+    fd = os.open(mnt / "one" / "config.json", os.O_RDWR)
+    colleague(api, host="theirs")
+    mnt.refresh()
+    os.write(fd, text)
+    with fails(errno.EBUSY):
+        os.fsync(fd)
+    with fails(errno.EBUSY):
+        os.close(fd)
+    assert host(api) == "theirs"
+    is_conflict(api, mnt, text, "hostURI")
+    api.expect(list=2, record=1)
+
+
+@contextlib.contextmanager
+def mapped(path, text):
+    """The text is written through a shared mapping when all else is closed; so nothing tells how
+    it ends.  (Python's own mapping keeps a descriptor.)"""
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    fd = os.open(path, os.O_RDWR)
+    size = os.fstat(fd).st_size
+    address = libc.mmap(None, ctypes.c_size_t(size), mmap.PROT_READ | mmap.PROT_WRITE,
+                        mmap.MAP_SHARED, fd, 0)
+    os.close(fd)
+    yield
+    assert len(text) == size
+    ctypes.memmove(address, text, size)
+    assert libc.munmap(address, size) == 0
+
+
+def test_a_mapping_that_is_written_after_a_colleague_saved(api, mnt):
+    text = rewritten(mnt, b"value0", b"value1")
+    with mapped(mnt / "one" / "config.json", text):
+        colleague(api, note="theirs")
+        mnt.refresh()
+    eventually(lambda: host(api) == "value1")
+    assert note(api) == "theirs"
+    api.expect(list=2, record=1, put=1)
+
+
+def test_a_mapping_that_is_written_after_the_file_was_replaced(api, mnt):
+    """It has no place any more, and is kept."""
+    text = rewritten(mnt, b"value0", b"value1")
+    with mapped(mnt / "one" / "config.json", text):
+        write(mnt, "one", rewritten(mnt, b"value0", b"value2"), file="new")
+        os.rename(mnt / "one" / "new", mnt / "one" / "config.json")
+    is_lost(mnt, text)
+    assert host(api) == "value2"
+    api.expect(list=1, record=1, put=1)

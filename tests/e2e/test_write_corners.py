@@ -92,3 +92,16 @@ def test_a_new_name_is_there_at_once(api, mount, by_rename):
         assert os.path.islink(mnt / name)
         name = new
     api.expect(list=1, record=100, put=100)
+
+
+def test_a_truncated_file_is_whole_when_it_is_closed(api, mount):
+    """The next call comes after that: also where the flags of the handle do not say that it may
+    have changed the file."""
+    mnt = mount(api)
+    config = mnt / "one" / "config.json"
+    size = os.stat(config).st_size
+    for _ in range(500):
+        os.close(os.open(config, os.O_RDONLY | os.O_TRUNC))
+        os.listdir(mnt / "one")
+        assert os.stat(config).st_size == size
+    api.expect(list=1)

@@ -98,6 +98,24 @@ static void test_oldest_keeps_the_plain_name(void **state)
 	assert_null(tree_find(tree, "z", &old));
 }
 
+/* mkdir takes "NAME~<_id>": a backup is being copied back, and the stack is there again. */
+static void test_a_draft_gives_way_to_the_stack_of_its_name(void **state)
+{
+	struct dir *draft, *other;
+	bool old;
+
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "x", "")));
+	assert_int_equal(tree_add_draft(tree, "x~" ID_2, &draft), 0);
+	assert_int_equal(tree_add_draft(tree, "draft-1", &other), 0);
+	relist(fake_list(2, fake_record(1, "x", ""), fake_record(2, "x", "")));
+	assert_string_equal(dir_of(2)->name, "x~" ID_2);
+	assert_ptr_equal(tree_find(tree, "x~" ID_2, &old), dir_of(2));
+	assert_string_equal(draft->name, "draft-2");
+	assert_ptr_equal(tree_find(tree, "draft-2", &old), draft);
+	tree_remove_draft(tree, draft);
+	tree_remove_draft(tree, other);
+}
+
 static void test_names_stay_when_the_plain_one_goes(void **state)
 {
 	bool old;
@@ -301,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_oldest_keeps_the_plain_name),
 		TEST(test_names_stay_when_the_plain_one_goes),
+		TEST(test_a_draft_gives_way_to_the_stack_of_its_name),
 		TEST(test_rename_leaves_a_link),
 		TEST(test_node_ids_never_come_back),
 		TEST(test_detached_node_lives_while_it_is_used),
