@@ -109,7 +109,7 @@ void process_of_thread(pid_t tid, struct process *ret)
 /* The file begins anew when it is read from its begin.  false: ret is as it was. */
 static bool read_comm(int fd, char ret[PROCESS_COMM_SIZE])
 {
-	char text[PROCESS_COMM_SIZE + 1];
+	char text[PROCESS_COMM_SIZE]; /* a kernel thread's is longer */
 	ssize_t n = pread(fd, text, sizeof(text), 0);
 
 	if (n <= 0)

@@ -117,6 +117,9 @@ bool node_update(struct node *node)
 	if (node->kind == NODE_CONFIG && node->record != node->dir->stack->record) {
 		bool other = node->record != NULL;
 
+		/* While another file is being renamed onto it, it is not detached yet. */
+		if (other && node->opens > 0 && !node->draft)
+			return false;
 		record_unref(node->record);
 		node->record = record_ref(node->dir->stack->record);
 		node->pages_valid = false;

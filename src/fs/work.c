@@ -82,6 +82,15 @@ static void grace_over(struct timer *timer)
 		work_show_all(work->dir);
 }
 
+static bool was_removed_by(const struct work *work, const struct process *by)
+{
+	for (unsigned i = 0; i < WORK_N_REMOVERS; i++) {
+		if (work->removers[i].pid && process_same(&work->removers[i], by))
+			return true;
+	}
+	return false;
+}
+
 int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct process *by)
 {
 	struct work *work = work_get(fs, dir);
@@ -93,8 +102,8 @@ int work_hide(struct fs *fs, struct dir *dir, enum node_kind kind, const struct 
 	if (!work_hides(dir, kind))
 		fs->n_hidden++;
 	work->hidden[file_index(kind)] = (struct hidden){ .by = *by, .turn = ++work->turns };
-	if (kind == NODE_CONFIG)
-		work->remover = *by;
+	if (kind == NODE_CONFIG && !was_removed_by(work, by))
+		work->removers[work->n_removers++ % WORK_N_REMOVERS] = *by;
 	work->hider_ms = clock_now_ms(fs->clock);
 	timer_arm(fs->timers, &work->grace, work->hider_ms + fs->grace_ms, grace_over);
 	return 0;
@@ -108,8 +117,7 @@ bool work_hid_config(const struct dir *dir, struct fs_op *op)
 
 bool work_removed_config(const struct dir *dir, struct fs_op *op)
 {
-	return dir->work && dir->work->remover.pid &&
-	       process_same(&dir->work->remover, op_process(op));
+	return dir->work && dir->work->n_removers > 0 && was_removed_by(dir->work, op_process(op));
 }
 
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)

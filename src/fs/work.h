@@ -19,6 +19,7 @@ struct fs;
 struct fs_op;
 
 #define WORK_N_FILES 3 /* config.json, dependencies, systemToken */
+#define WORK_N_REMOVERS 8
 
 /* A file that a process has unlinked or renamed away, and that is still there. */
 struct hidden {
@@ -31,7 +32,8 @@ struct work {
 	struct dir *dir;
 	struct hidden hidden[WORK_N_FILES];
 	unsigned turns;
-	struct process remover;  /* has hidden config.json last, although it may be back */
+	struct process removers[WORK_N_REMOVERS]; /* have hidden config.json, although it may be back */
+	unsigned n_removers;     /* ever: a ring */
 	uint64_t hider_ms;       /* last request of a process that hid something */
 	struct timer grace;
 	/* Who made the draft that this was: it sees the other two files as absent

@@ -105,3 +105,48 @@ def test_a_truncated_file_is_whole_when_it_is_closed(api, mount):
         os.listdir(mnt / "one")
         assert os.stat(config).st_size == size
     api.expect(list=1)
+
+
+def test_a_reader_beside_a_rename_that_merges(api, mount):
+    """It goes on with what it has opened, also while the kernel asks for attributes anew."""
+    mnt = mount(api, ttl=1)
+    text = mnt.config("one")
+    write(mnt, "one", text.replace(b"value0", b"value1"), "new")
+    reader = os.open(mnt / "one" / "config.json", os.O_RDONLY)
+    assert os.pread(reader, 10, 0) == text[:10]
+    api.patch_stack(ID, {"note": "a colleague's"})
+    api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=1500)
+    mover = subprocess.Popen(["mv", mnt / "one" / "new", mnt / "one" / "config.json"])
+    api.wait("PUT", RECORD)
+    while mover.poll() is None:
+        assert os.fstat(reader).st_size == len(text)
+        assert os.pread(reader, 4096, 0) == text
+    assert mover.returncode == 0
+    assert os.pread(reader, 4096, 0) == text
+    os.close(reader)
+    assert "value1" in is_shown(api, mnt).raw
+    assert api.counts()["put"] == 1
+    api.expect(**api.counts())
+
+
+def test_a_removal_that_goes_on_after_somebody_saved(api, mount):
+    """rm -i asks, and meanwhile config.json is back and an editor saves: no token is rotated."""
+    mnt = mount(api, grace=1)
+    token = mnt.read("one", "systemToken")
+    remover = subprocess.Popen(
+        ["/usr/bin/python3", "-c",
+         "import ctypes, os, sys\n"
+         "ctypes.CDLL(None).prctl(15, b'rm')\n"
+         "os.unlink('config.json')\n"
+         "print(flush=True)\n"
+         "sys.stdin.readline()\n"
+         "os.unlink('systemToken')\n"],
+        cwd=mnt / "one", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    remover.stdout.readline()
+    eventually(lambda: mnt.names("one") == FILES)
+    for _ in range(3):
+        assert run("mv config.json away && mv away config.json", cwd=mnt / "one").returncode == 0
+    _, said = remover.communicate(b"go on\n", timeout=20)
+    assert b"PermissionError" in said
+    assert mnt.read("one", "systemToken") == token
+    api.expect(**api.counts())
