@@ -323,8 +323,8 @@ static void plain_done(void *arg, const struct http_result *result)
 	int r = judge(c, result, &meta, &e);
 	bool gone = c->endpoint == API_ENDPOINT_DELETE && result->status == 404;
 
-	/* What an earlier try of this call has deleted cannot be found by the next. */
-	if (gone && result->tries > 1)
+	/* What an earlier try of this call may have deleted cannot be found by the next. */
+	if (gone && result->processed_maybe)
 		r = 0;
 	c->done.plain(c->arg, r < 0 ? &e : NULL, &meta);
 	free(c);

@@ -288,11 +288,26 @@ static void count_try_end(struct http *h, const struct http_call *call,
 	pthread_mutex_unlock(&h->lock);
 }
 
+/* The machine has slept meanwhile: what came before that is as old as the night. */
+static void refuse_late(const struct http *h, const struct http_call *call,
+			struct transport_answer *answer)
+{
+	if (answer->err || call->spec.method != HTTP_GET ||
+	    clock_now_ms(h->clock) <= call->deadline_ms)
+		return;
+	answer->err = -ETIMEDOUT;
+	answer->sent = true;
+	answer->status = 0;
+	snprintf(answer->why, sizeof(answer->why), "an answer, but not within %.1f s",
+		 call->spec.timeout_ms / 1000.0);
+}
+
 static void try_done(void *arg, struct transport_answer *answer)
 {
 	struct http_call *call = arg;
 	struct http *h = call->http;
 
+	refuse_late(h, call, answer);
 	call->try = NULL;
 	count_running(h, call, -1);
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;

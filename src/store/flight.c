@@ -84,7 +84,8 @@ static void patience_over(struct timer *timer)
 	struct flight *f = CONTAINER_OF(timer, struct flight, patience);
 	struct store_wait strict = { .prev = &strict, .next = &strict };
 
-	if (f->store->refused)
+	/* It may have been forbidden since. */
+	if (!store_may_be_stale(f->store, f->quiet, clock_now_ms(f->store->clock)))
 		return;
 	store_note_failure(f->store, f->quiet, &slow);
 	f->store->quiet_until_ms[f->quiet] = clock_now_ms(f->store->clock) + STALE_QUIET_MS;

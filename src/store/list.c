@@ -62,7 +62,7 @@ static void list_failed(struct store *store, const struct api_error *error)
 	store_note_failure(store, QUIET_ALL, &kept);
 	first_page(store, &kept);
 	flight_end(&store->list_flight, &kept,
-		   store->list && store_may_be_stale(store, store->list_began_ms));
+		   store->list && store_may_be_stale(store, QUIET_ALL, store->list_began_ms));
 	begin_next_list(store);
 }
 

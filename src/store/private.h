@@ -146,6 +146,8 @@ struct store {
 	struct readahead readahead[STORE_N_PARTS];
 
 	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
+	uint64_t rest_until_ms[N_QUIET];  /* until then nothing is renewed before it is old */
+	bool forbidden[N_QUIET];          /* a 403 came last: nothing old is shown */
 	bool refused;                /* the token was, and nothing has gone well since */
 	enum store_state state;
 	uint64_t state_since_ms;
@@ -170,9 +172,11 @@ int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale);
 extern const struct api_error store_no_memory, store_other_account;
 uint64_t store_ttl_ms(const struct store *store);
 enum age store_age(const struct store *store, uint64_t began_ms);
-bool store_may_be_stale(const struct store *store, uint64_t began_ms);
+bool store_may_be_stale(const struct store *store, enum quiet quiet, uint64_t began_ms);
 bool store_error_allows_stale(const struct api_error *error);
 bool store_quiet(const struct store *store, enum quiet quiet);
+/* A renewal has failed a moment ago, for whatever reason. */
+bool store_rests(const struct store *store, enum quiet quiet);
 void store_note_success(struct store *store, enum quiet quiet);
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error);
 int store_fail(struct store *store, struct store_wait *w, int err);

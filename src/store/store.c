@@ -85,7 +85,9 @@ uint64_t store_list_valid_ms(const struct store *store)
 
 uint64_t store_record_valid_ms(const struct store *store, const struct stack *stack)
 {
-	return valid_ms(store, entry_of(stack)->began_ms);
+	const struct entry *e = entry_of(stack);
+
+	return e->unknown ? 0 : valid_ms(store, e->began_ms);
 }
 
 bool store_has_list(const struct store *store)
@@ -108,11 +110,16 @@ const struct api_error store_other_account = {
 		   "another account is to be mounted apart",
 };
 
-bool store_may_be_stale(const struct store *store, uint64_t began_ms)
+static bool is_forbidden(const struct store *store, enum quiet quiet)
+{
+	return store->refused || store->forbidden[QUIET_ALL] || store->forbidden[quiet];
+}
+
+bool store_may_be_stale(const struct store *store, enum quiet quiet, uint64_t began_ms)
 {
 	uint64_t age = clock_now_ms(store->clock) - began_ms;
 
-	return !store->refused && age < store_ttl_ms(store) + store->stale_ms;
+	return !is_forbidden(store, quiet) && age < store_ttl_ms(store) + store->stale_ms;
 }
 
 /* "Cannot be reached or answers 5xx" (RFC 5861, 4); never after 401 or 403, and
@@ -130,6 +137,13 @@ bool store_quiet(const struct store *store, enum quiet quiet)
 	uint64_t now = clock_now_ms(store->clock);
 
 	return now < store->quiet_until_ms[QUIET_ALL] || now < store->quiet_until_ms[quiet];
+}
+
+bool store_rests(const struct store *store, enum quiet quiet)
+{
+	uint64_t now = clock_now_ms(store->clock);
+
+	return now < store->rest_until_ms[QUIET_ALL] || now < store->rest_until_ms[quiet];
 }
 
 /* After a change of the token only a list tells which account it is. */
@@ -176,8 +190,9 @@ static bool is_unreachable(const struct api_error *error)
 
 void store_note_success(struct store *store, enum quiet quiet)
 {
-	store->quiet_until_ms[QUIET_ALL] = 0;
-	store->quiet_until_ms[quiet] = 0;
+	store->quiet_until_ms[QUIET_ALL] = store->quiet_until_ms[quiet] = 0;
+	store->rest_until_ms[QUIET_ALL] = store->rest_until_ms[quiet] = 0;
+	store->forbidden[quiet] = false;
 	store->refused = false;
 	set_state(store, STORE_STATE_OK);
 }
@@ -189,15 +204,18 @@ void store_note_failure(struct store *store, enum quiet quiet, const struct api_
 	/* Who is not let in any more is not shown what was seen before, when the
 	 * service fails after that, too. */
 	store->refused |= error->err == -EACCES;
+	store->forbidden[quiet] |= error->status == 403;
 	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list &&
-		     !store->refused;
+		     !is_forbidden(store, quiet);
+	uint64_t pause_ms = store->ttl_ms < STALE_QUIET_MS ? store->ttl_ms : STALE_QUIET_MS;
 
 	store->last_error = *error;
 	store->last_error_ms = now;
 	set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
+	enum quiet whose = is_unreachable(error) ? QUIET_ALL : quiet;
+	store->rest_until_ms[whose] = now + pause_ms;
 	if (stale)
-		store->quiet_until_ms[is_unreachable(error) ? QUIET_ALL : quiet] =
-			now + (store->ttl_ms < STALE_QUIET_MS ? store->ttl_ms : STALE_QUIET_MS);
+		store->quiet_until_ms[whose] = now + pause_ms;
 }
 
 int store_fail(struct store *store, struct store_wait *w, int err)
@@ -215,10 +233,11 @@ int store_fail(struct store *store, struct store_wait *w, int err)
  * NULL: nothing of a record. */
 static bool usable_old(struct store *store, const struct flight *f, uint64_t began_ms)
 {
+	enum quiet quiet = f ? f->quiet : QUIET_RECORD;
+
 	if (f && f->running && f->in_time)
 		return true;
-	if (!store_quiet(store, f ? f->quiet : QUIET_RECORD) ||
-	    !store_may_be_stale(store, began_ms))
+	if (!store_quiet(store, quiet) || !store_may_be_stale(store, quiet, began_ms))
 		return false;
 	store->stale++;
 	return true;
@@ -258,7 +277,7 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 		return hit(store);
 	if (age == AGE_OLD && usable_old(store, f, began_ms))
 		return STORE_READY;
-	if (age == AGE_RENEW && (f->running || store_quiet(store, QUIET_ALL)))
+	if (age == AGE_RENEW && (f->running || store_rests(store, QUIET_ALL)))
 		return hit(store);
 	if (!f->running) {
 		r = list_begin(store, age == AGE_RENEW);
@@ -267,7 +286,7 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 	}
 	if (age == AGE_RENEW)
 		return hit(store);
-	return flight_wait(f, w, store_may_be_stale(store, began_ms));
+	return flight_wait(f, w, store_may_be_stale(store, QUIET_ALL, began_ms));
 }
 
 int store_need_list(struct store *store, struct store_wait *w)
@@ -285,7 +304,7 @@ static bool prefer_list(struct store *store, const struct stack *stack)
 {
 	uint64_t now = clock_now_ms(store->clock);
 
-	if (!store->list || store->list->n_pages <= 1 || store_quiet(store, QUIET_RECORD))
+	if (!store->list || store->list->n_pages <= 1 || store_rests(store, QUIET_RECORD))
 		return true;
 	if (store->single && store->single != stack && now - store->single_ms < SINGLE_WINDOW_MS)
 		return true;
@@ -322,9 +341,11 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 		store_note_success(store, QUIET_RECORD);
 	else
 		store_note_failure(store, QUIET_RECORD, error);
-	if (gone && !e->stack.gone)
-		records_remove(store, &e->stack);
-	flight_end(e->flight, gone ? NULL : error, store_may_be_stale(store, e->began_ms));
+	/* A list that is under way may have read its page before. */
+	if (gone)
+		store_take_gone(store, &e->stack);
+	flight_end(e->flight, gone ? NULL : error,
+		   store_may_be_stale(store, QUIET_RECORD, e->began_ms));
 	stack_unref(&e->stack);
 	monitor_leave(store->monitor);
 }
@@ -354,9 +375,9 @@ static bool flying(const struct flight *f)
 int store_need_record(struct store *store, struct stack *stack, struct store_wait *w)
 {
 	struct entry *e = entry_of(stack);
-	enum age age = store_age(store, e->began_ms);
 	/* What is under way may have begun before that. */
 	bool unknown = e->unknown;
+	enum age age = unknown ? AGE_OLD : store_age(store, e->began_ms);
 
 	if (stack->gone)
 		return store_fail(store, w, -ENOENT);
@@ -368,12 +389,13 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 		if (age == AGE_RENEW ||
 		    usable_old(store, unknown ? NULL : e->flight, e->began_ms))
 			return hit(store);
-		return flight_wait(e->flight, w, store_may_be_stale(store, e->began_ms));
+		return flight_wait(e->flight, w,
+				   store_may_be_stale(store, QUIET_RECORD, e->began_ms));
 	}
 	if (age == AGE_OLD &&
 	    usable_old(store, unknown ? NULL : &store->list_flight, e->began_ms))
 		return STORE_READY;
-	if (age == AGE_RENEW && (store->list_flight.running || store_quiet(store, QUIET_ALL)))
+	if (age == AGE_RENEW && (store->list_flight.running || store_rests(store, QUIET_ALL)))
 		return hit(store);
 	if (!unknown && prefer_list(store, stack))
 		return need_list_since(store, w, e->began_ms);
@@ -383,7 +405,7 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 		return hit(store);
 	if (r < 0)
 		return store_fail(store, w, r);
-	return flight_wait(e->flight, w, store_may_be_stale(store, e->began_ms));
+	return flight_wait(e->flight, w, store_may_be_stale(store, QUIET_RECORD, e->began_ms));
 }
 
 void store_get_stats(const struct store *store, struct store_stats *ret)

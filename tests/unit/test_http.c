@@ -162,6 +162,29 @@ static void test_what_was_not_answered_takes_another_connection(void **state)
 	assert_int_equal(o.result.status, 200);
 }
 
+static void sleep_for_a_night(void)
+{
+	fake_clock_advance(&w.clock, 8 * 3600 * 1000);
+}
+
+/* A suspend: what it brings is as old as the night, but what it has changed is changed. */
+static void test_an_answer_that_was_slept_through(void **state)
+{
+	struct outcome get = { 0 }, put = { 0 };
+	struct http_spec spec = put_spec();
+
+	submit_get(&get);
+	submit(&spec, &put);
+	turn();
+	fake_transport_status(w.fake, 0, 200, "[]");
+	fake_transport_status(w.fake, 1, 200, "{}");
+	w.fake->while_waiting = sleep_for_a_night;
+	turn();
+	w.fake->while_waiting = NULL;
+	assert_int_equal(get.result.err, -ETIMEDOUT);
+	assert_int_equal(put.result.status, 200);
+}
+
 static void test_start_fails(void **state)
 {
 	struct outcome o[2] = { 0 };
@@ -507,6 +530,7 @@ int main(void)
 		TEST(test_spec_is_copied),
 		TEST(test_bad_specs),
 		TEST(test_fresh_connection),
+		TEST(test_an_answer_that_was_slept_through),
 		TEST(test_what_was_not_answered_takes_another_connection),
 		TEST(test_start_fails),
 		TEST(test_retried_until_it_works),

@@ -617,6 +617,78 @@ static void test_nothing_old_after_401_or_too_long(void **state)
 	fake_account_done(&a);
 }
 
+/* Whatever it fails by: what is not old yet is shown, and the next renewal waits a little. */
+static void test_a_renewal_that_failed_is_not_repeated_at_once(void **state)
+{
+	static const int statuses[] = { 400, 403, 401 };
+	struct waiter t = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &t), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	fake_account_advance(&a, TTL / 2);
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		struct waiter w = waiter();
+
+		assert_int_equal(need_token(1, &w), STORE_READY);
+		assert_int_equal(fake_account_tries(&a), 3 + i);
+		fake_account_answer(&a, 2 + i, statuses[i], "{}");
+		assert_int_equal(need_token(1, &w), STORE_READY);
+		fake_account_advance(&a, 4999);
+		assert_int_equal(need_token(1, &w), STORE_READY);
+		assert_int_equal(fake_account_tries(&a), 3 + i);
+		fake_account_advance(&a, 1);
+	}
+	fake_account_done(&a);
+}
+
+/* Who is not let in is not shown what was seen before, when the service fails after that, too;
+ * what has another answer is. */
+static void test_nothing_old_after_403(void **state)
+{
+	struct waiter w = waiter(), v = waiter(), d = waiter(), e = waiter();
+
+	list_two();
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 1, 200, "{\"systemToken\":\"abc\"}");
+	assert_int_equal(need_dependencies(1, &d), STORE_WAIT);
+	fake_account_answer(&a, 2, 200, "{}");
+	fake_account_advance(&a, TTL);
+	w = waiter();
+	assert_int_equal(need_token(1, &w), STORE_WAIT);
+	fake_account_answer(&a, 3, 403, "{}");
+	assert_int_equal(w.err, -EPERM);
+
+	fake_account_advance(&a, 5000);
+	assert_int_equal(need_token(1, &v), STORE_WAIT);
+	fake_account_fail(&a, 503);
+	assert_int_equal(v.woken, 1);
+	assert_int_equal(v.err, -EIO);
+	assert_int_equal(need_dependencies(1, &e), STORE_WAIT);
+	fake_account_fail(&a, 503);
+	assert_int_equal(e.err, 0);
+	fake_account_done(&a);
+}
+
+/* A page of a list that is under way may have been read before it was deleted. */
+static void test_what_its_own_get_says_is_gone_does_not_come_back(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	list_two_pages();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&v), STORE_WAIT);
+	size_t list = fake_account_tries(&a) - 1;
+	assert_int_equal(need_record(1, &w), STORE_WAIT);
+	fake_account_answer(&a, list + 1, 404, "");
+	assert_null(stack_of(1));
+	fake_account_answer(&a, list, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", "")));
+	assert_int_equal(v.woken, 1);
+	assert_null(stack_of(1));
+	fake_account_done(&a);
+}
+
 static void test_refresh_wants_a_list_that_begins_after_it(void **state)
 {
 	struct waiter w = waiter(), r = waiter(), t = waiter();
@@ -791,6 +863,9 @@ int main(void)
 		TEST(test_a_failing_record_is_had_by_the_list),
 		TEST(test_a_failing_api_silences_all),
 		TEST(test_nothing_old_after_401_or_too_long),
+		TEST(test_a_renewal_that_failed_is_not_repeated_at_once),
+		TEST(test_nothing_old_after_403),
+		TEST(test_what_its_own_get_says_is_gone_does_not_come_back),
 		TEST(test_refresh_wants_a_list_that_begins_after_it),
 		TEST(test_refresh_within_a_millisecond),
 		TEST(test_refresh_overtakes_a_renewal),

@@ -430,6 +430,25 @@ static void test_an_expired_record_does_not_wait_for_an_older_list(void **state)
 	done();
 }
 
+/* It makes the ttl longer, and of what nobody knows not the age counts. */
+static void test_an_expired_record_stays_so_after_a_slow_list(void **state)
+{
+	struct waiter w = waiter(), v = waiter();
+
+	advance(TTL / 2);
+	assert_int_equal(store_need_list(a.store, &w.wait), STORE_READY);
+	advance(1); /* it is asked for */
+	store_expire_record(a.store, stack_of(1));
+	advance(10000);
+	answer(1, 200, two());
+	assert_int_equal(store_record_valid_ms(a.store, stack_of(1)), 0);
+	assert_int_equal(store_need_record(a.store, stack_of(1), &v.wait), STORE_WAIT);
+	answer(2, 200, fake_record(1, "stored", ""));
+	assert_int_equal(v.woken, 1);
+	assert_true(is_named(1, "stored"));
+	done();
+}
+
 /* The same for the record's own GET, a 304 too. */
 static void overtaken_get(int status, const char *body)
 {
@@ -514,6 +533,7 @@ int main(void)
 		TEST(test_a_part_that_nobody_has_asked_for_may_be_dropped),
 		TEST(test_an_expired_record_is_asked_for),
 		TEST(test_an_expired_record_does_not_wait_for_an_older_list),
+		TEST(test_an_expired_record_stays_so_after_a_slow_list),
 		TEST(test_waiters_of_an_overtaken_record_ask_again),
 		TEST(test_an_overtaken_304_renews_nothing),
 		TEST(test_a_failed_get_of_an_expired_record_shows_what_there_is),
