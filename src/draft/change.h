@@ -62,6 +62,7 @@ struct change_result {
 	/* Of a create that found what an earlier attempt had made, when the text has
 	 * changed since: what is still to be saved into stack.  text is NULL otherwise. */
 	struct document to_save;
+	uint64_t deadline_ms; /* until when: all of it is one change */
 	bool sent; /* a PUT, POST or DELETE has left */
 	/* It was sent and nobody knows whether it was taken: err is -ETIMEDOUT or
 	 * what the last attempt to find out has said. */

@@ -298,6 +298,7 @@ static void adopt(struct create *c, struct stack *stack)
 		same = false;
 	if (!same)
 		result.to_save = document_of(&c->body);
+	result.deadline_ms = c->deadline_ms;
 	succeed(c, &result);
 }
 
@@ -417,7 +418,6 @@ static void join_queue(struct create *c)
 		at = &(*at)->next;
 	*at = c;
 	changes->running++;
-	c->deadline_ms = clock_now_ms(changes->clock) + changes->timeout_ms;
 	timer_arm(changes->timers, &c->timer, c->deadline_ms, time_is_over);
 	if (changes->creating == c) {
 		begin(c);
@@ -576,7 +576,8 @@ static void end_at_once(struct create *c, struct change_result *result)
 }
 
 void create_stack(struct changes *changes, const char *component, struct document text,
-		  struct create_memory *memory, change_done_fn *done, void *arg)
+		  struct create_memory *memory, uint64_t deadline_ms, change_done_fn *done,
+		  void *arg)
 {
 	CLEANUP(create_freep) struct create *c = calloc(1, sizeof(*c));
 	CLEANUP(buf_done) struct buf shown = BUF_INIT(MAX_SHOWN_BYTES);
@@ -590,6 +591,7 @@ void create_stack(struct changes *changes, const char *component, struct documen
 	}
 	c->changes = changes;
 	c->memory = memory;
+	c->deadline_ms = deadline_ms ? deadline_ms : clock_now_ms(changes->clock) + changes->timeout_ms;
 	c->done = done;
 	c->arg = arg;
 	c->body = (struct buf)BUF_INIT(DOCUMENT_MAX_BYTES);

@@ -33,9 +33,12 @@ void create_memory_done(struct create_memory *memory); /* wipes */
  * changed until then, result->to_save is what the caller is to save into
  * result->stack (by save_text; not the text itself, whose _id is another stack's).
  *
+ * deadline_ms: see save_text.
+ *
  * Refused without a request: as save_text, and a name that is not UTF-8 (-EBADMSG);
  * never for an _id. */
 void create_stack(struct changes *changes, const char *component, struct document text,
-		  struct create_memory *memory, change_done_fn *done, void *arg);
+		  struct create_memory *memory, uint64_t deadline_ms, change_done_fn *done,
+		  void *arg);
 
 #endif

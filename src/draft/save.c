@@ -714,7 +714,7 @@ static void begin(struct save *s, int r)
 	else if (r < 0)
 		end_because(s, r);
 	else if (s->waits && !s->changes->stopping)
-		go_on_in_ms(s, s->changes->timeout_ms);
+		go_on_in_ms(s, left_ms(s));
 	else
 		read_afresh(s);
 }
@@ -747,7 +747,7 @@ static void end_unbegun(change_done_fn *done, void *arg)
 }
 
 void save_text(struct changes *changes, struct stack *stack, struct document text,
-	       const struct process *who, change_done_fn *done, void *arg)
+	       const struct process *who, uint64_t deadline_ms, change_done_fn *done, void *arg)
 {
 	struct save *s = save_new(changes, stack, text, done, arg);
 
@@ -756,6 +756,8 @@ void save_text(struct changes *changes, struct stack *stack, struct document tex
 		return;
 	}
 	s->who = *who;
+	if (deadline_ms)
+		s->deadline_ms = deadline_ms;
 	int r = check_text(s, text);
 	if (r == 0 && says_nothing_new(s))
 		end_unchanged(s);

@@ -15,7 +15,8 @@
 #include "draft/document.h"
 
 /* Save the whole text of config.json into the stack.  text is copied, who is the
- * process that wrote it.
+ * process that wrote it.  deadline_ms, on the changes' clock: when it has to have
+ * ended; 0: its timeout from now.
  * Refused without a request: -EBADMSG (no complete JSON object, with line and
  * column; an _id of another living stack; an _id that is none, a lastModified or
  * a name that is no string), -EFBIG, -ENOMEM, -ENOENT (the stack is known to be
@@ -24,7 +25,7 @@
  * result->err 0 without result->sent: the record means the same already; what is
  * to the letter what is shown is not even asked about. */
 void save_text(struct changes *changes, struct stack *stack, struct document text,
-	       const struct process *who, change_done_fn *done, void *arg);
+	       const struct process *who, uint64_t deadline_ms, change_done_fn *done, void *arg);
 
 /* Give the stack another name and change nothing else.  name: unescaped bytes,
  * copied.  -EBADMSG: it is not UTF-8, which JSON cannot say. */

@@ -198,12 +198,12 @@ static void send(struct fs_change *c, struct document doc, const struct process 
 	struct changes *changes = &c->fs->changes;
 
 	if (c->dir->stack) {
-		save_text(changes, c->dir->stack, doc, who, done, c);
+		save_text(changes, c->dir->stack, doc, who, c->deadline_ms, done, c);
 		return;
 	}
 	struct work *work = work_get(c->fs, c->dir);
 	if (work)
-		create_stack(changes, c->dir->name, doc, &work->memory, done, c);
+		create_stack(changes, c->dir->name, doc, &work->memory, c->deadline_ms, done, c);
 	else
 		done(c, &(struct change_result){
 				.err = -ENOMEM,
@@ -218,6 +218,7 @@ static bool send_rest(struct fs_change *c, const struct change_result *result,
 {
 	if (result->err < 0 || !result->to_save.text || c->dir->stack || !adopt(c))
 		return false;
+	c->deadline_ms = result->deadline_ms;
 	send(c, result->to_save, who, done);
 	return true;
 }
@@ -279,8 +280,8 @@ static int cannot_begin(struct fs *fs, struct node *node, const char *call, int 
 	return err;
 }
 
-/* STORE_WAIT, or the result. */
-static int save(struct fs *fs, struct node *node, const char *call)
+/* STORE_WAIT, or the result.  deadline_ms: see fs_change. */
+static int save(struct fs *fs, struct node *node, const char *call, uint64_t deadline_ms)
 {
 	struct draft *d = node->draft;
 	struct fs_change *c = change_new(fs, NULL, node, node->dir, NODE_CONFIG, call);
@@ -294,6 +295,7 @@ static int save(struct fs *fs, struct node *node, const char *call)
 		return cannot_begin(fs, node, call, r);
 	}
 	c->generation = d->generation;
+	c->deadline_ms = deadline_ms;
 	d->saving = true;
 	send(c, content_document(c->text), &d->writer, save_ended);
 	return change_wait(c);
@@ -353,7 +355,7 @@ int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
 		op->generation = 0; /* it is not that file's text which it waits for */
 		return STORE_WAIT;
 	}
-	int r = save(fs, node, op->call == FS_FSYNC ? "fsync" : "flush");
+	int r = save(fs, node, op->call == FS_FSYNC ? "fsync" : "flush", op->deadline_ms);
 	if (r == STORE_WAIT)
 		op->awaits = node;
 	else if (r == 0)
@@ -385,7 +387,7 @@ void edit_last_close(struct fs *fs, struct node *node)
 	/* Written through a mapping after the flush. */
 	bool unsaved = !empty && d->generation != d->ended;
 	if (unsaved && has_place(node)) {
-		int r = save(fs, node, "release");
+		int r = save(fs, node, "release", 0);
 
 		d = node->draft;
 		if (r < 0 && d && !d->saving && d->generation != d->ended)
@@ -502,6 +504,7 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 		return r;
 	}
 	c->who = *op_process(op);
+	c->deadline_ms = op->deadline_ms;
 	work->replacing = scratch;
 	op->drop_node = scratch->id;
 	send(c, content_document(c->text), &c->who, replace_ended);

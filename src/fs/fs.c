@@ -120,6 +120,8 @@ static void park(struct fs *fs, struct fs_op *op)
 {
 	if (op->next)
 		return;
+	if (!op->deadline_ms)
+		op->deadline_ms = clock_now_ms(fs->clock) + fs->changes.timeout_ms;
 	op->prev = fs->parked.prev;
 	op->next = &fs->parked;
 	op->prev->next = op;

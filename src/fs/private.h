@@ -118,6 +118,7 @@ struct fs_change {
 	enum node_kind file;   /* that it is about; NODE_ROOT: the directory */
 	const char *call;      /* for the journal */
 	uint64_t generation;   /* of the draft */
+	uint64_t deadline_ms;  /* of what began it; 0: it has not waited */
 	bool began;            /* the call that begins it has returned */
 	bool ended;
 	int err;

@@ -202,6 +202,26 @@ def test_no_time_is_left_for_the_second_request(api, mnt, call, requests):
     assert living(api) == NAMES
 
 
+@pytest.mark.parametrize("by_rename", [False, True])
+def test_who_waits_for_anothers_save_has_the_same_time(api, mnt, by_rename):
+    """What is left of it when that has ended is for its own."""
+    api.fault(kind="hang", method="PUT", path=RECORD)
+    text = mnt.config("two")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(write, mnt, "two", text.replace(b"value0", b"value1"))
+        api.wait("PUT", RECORD)
+        with in_time(), fails(errno.ETIMEDOUT):
+            if by_rename:
+                write(mnt, "two", text.replace(b"value0", b"value2"), file="new")
+                os.rename(mnt / "two" / "new", mnt / "two" / "config.json")
+            else:
+                write(mnt, "two", text.replace(b"value0", b"value2"))
+        with fails(errno.ETIMEDOUT):
+            first.result()
+    api.clear_faults()
+    assert b"value2" in mnt.read("two", "config.json.refused")
+
+
 def test_a_creation_that_is_looked_for_first(api, mnt):
     """After a POST whose answer was lost the next save lists, then sends."""
     api.fault(kind="reset", method="POST", path=LIST)

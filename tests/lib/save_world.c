@@ -146,7 +146,7 @@ void begin(const struct process *who, const char *text, struct ended *e)
 	*e = (struct ended){ .calls = 0 };
 	assert_int_equal(buf_puts(&copy, text), 0);
 	monitor_enter(sw.a.monitor);
-	save_text(&sw.changes, sw.one, (struct document){ copy.data, copy.len }, who, ended_done,
+	save_text(&sw.changes, sw.one, (struct document){ copy.data, copy.len }, who, 0, ended_done,
 		  e);
 	monitor_leave(sw.a.monitor);
 	memset(copy.data, '#', copy.len);

@@ -39,7 +39,7 @@ static int teardown(void **state)
 static void begin(const char *component, const char *text, struct create_memory *m, struct ended *e)
 {
 	monitor_enter(cw.account.monitor);
-	create_stack(&cw.changes, component, (struct document){ text, strlen(text) }, m, cw_ended,
+	create_stack(&cw.changes, component, (struct document){ text, strlen(text) }, m, 0, cw_ended,
 		     e);
 	monitor_leave(cw.account.monitor);
 }
@@ -192,7 +192,7 @@ static void expect_refused(const char *component, const char *text, size_t len, 
 	unsigned times = end.times;
 
 	monitor_enter(cw.account.monitor);
-	create_stack(&cw.changes, component, (struct document){ text, len }, &memory, cw_ended,
+	create_stack(&cw.changes, component, (struct document){ text, len }, &memory, 0, cw_ended,
 		     &end);
 	monitor_leave(cw.account.monitor);
 	expect(times + 1, err, false, false);
@@ -238,7 +238,7 @@ static void test_a_text_that_is_too_large(void **state)
 	memset(text + 9, 'x', len - 12);
 	memcpy(text + len - 3, "\"}", 2);
 	monitor_enter(cw.account.monitor);
-	create_stack(&cw.changes, "d", (struct document){ text, len - 1 }, &memory, cw_ended, &end);
+	create_stack(&cw.changes, "d", (struct document){ text, len - 1 }, &memory, 0, cw_ended, &end);
 	monitor_leave(cw.account.monitor);
 	assert_int_equal(cw_request(1)->body_len, DOCUMENT_MAX_BYTES);
 	cw_answer(1, 400, "{}");
@@ -419,6 +419,8 @@ static void test_another_text_is_left_to_be_saved(void **state)
 	expect(2, 0, false, false);
 	assert_ptr_equal(end.result.stack, cw_stack(3));
 	assert_string_equal(end.to_save, "{\"name\":\"new\",\"type\":\"lambda\"}");
+	assert_int_equal(end.result.deadline_ms,
+			 clock_now_ms(cw.changes.clock) + CHANGE_TIMEOUT_MS);
 	assert_false(memory.maybe_created);
 }
 
@@ -603,7 +605,7 @@ static void test_the_deadline_holds_for_the_list(void **state)
 static void begin_again(struct ended *self)
 {
 	if (self->times < 3)
-		create_stack(&cw.changes, "again", (struct document){ "{}", 2 }, self->then_arg,
+		create_stack(&cw.changes, "again", (struct document){ "{}", 2 }, self->then_arg, 0,
 			     cw_ended, self);
 }
 

@@ -407,7 +407,7 @@ static void test_saves_of_two_stacks_do_not_wait(void **state)
 	expect_get();
 	monitor_enter(sw.a.monitor);
 	save_text(&sw.changes, store_find(sw.a.store, &id), (struct document){ "{\"x\":1}", 7 },
-		  &cp, ended_done, &other);
+		  &cp, 0, ended_done, &other);
 	monitor_leave(sw.a.monitor);
 	size_t theirs = sw.next_try + 1;
 	assert_string_equal(fake_account_target(&sw.a, theirs),
