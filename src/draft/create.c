@@ -275,7 +275,7 @@ static void send_post(struct create *c)
 	/* A new token may be another account's, which must not get the stack. */
 	budget.pinned = true;
 	budget.token_no = store_token_no(changes->store);
-	forget(c->memory);
+	/* What is remembered stays until this one has succeeded, or is remembered itself. */
 	c->cookie = newest_cookie(changes->store);
 	c->state = CREATE_SENT;
 	r = api_post_within(changes->api, c->body.data, c->body.len, &budget, posted, c);

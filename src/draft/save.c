@@ -173,7 +173,8 @@ static void end_well(struct save *s, struct stack *stack)
 {
 	if (!s->naming)
 		versions_saved(s->changes->versions, s->stack, &s->who, text_of(&s->ours),
-			       s->modified.len ? s->modified.data : "", s->modified.len);
+			       s->modified.len ? s->modified.data : "", s->modified.len,
+			       s->result.sent);
 	s->result.stack = stack;
 	end(s, 0);
 }
@@ -621,6 +622,8 @@ static void take_fresh(struct save *s, struct record *record, const char *etag)
 	memcpy(s->etag, strong ? etag : "", strong ? len + 1 : 1);
 }
 
+static void read_afresh(struct save *s);
+
 static void take_read(struct save *s, struct record *record, const struct api_meta *meta)
 {
 	int r = store_take_answer(s->changes->store, record, meta, s->tick);
@@ -631,6 +634,8 @@ static void take_read(struct save *s, struct record *record, const struct api_me
 		end_unsettled(s);
 	} else if (r < 0) {
 		end_because(s, r);
+	} else if (!s->settling && !same_text(s->stack->record, record)) {
+		read_afresh(s); /* the store has a newer one by now */
 	} else if (!s->settling || !settle(s, record, meta)) {
 		take_fresh(s, record, meta->etag);
 		compose_and_send(s);

@@ -27,6 +27,7 @@ struct saved {
 	struct process who;
 	struct buf body; /* holds secrets */
 	struct buf modified;
+	uint64_t sent_no; /* of the PUT that was made of it; 0: none was */
 };
 
 struct past {
@@ -43,6 +44,7 @@ struct versions {
 	struct past *by_id;
 	TAILQ_HEAD(past_list, past) by_use; /* the least recently changed first */
 	size_t bytes;                       /* of all that is kept */
+	uint64_t last_sent_no;
 };
 
 /* ---- keeping ---- */
@@ -201,7 +203,7 @@ static void drop_saved_by(struct versions *v, struct past *past, const struct pr
 
 void versions_saved(struct versions *versions, const struct stack *stack,
 		    const struct process *who, struct document body, const char *modified,
-		    size_t modified_len)
+		    size_t modified_len, bool sent)
 {
 	struct past *past = who->pid ? make_past(versions, stack) : NULL;
 	struct saved saved = {
@@ -214,6 +216,7 @@ void versions_saved(struct versions *versions, const struct stack *stack,
 	/* Whatever comes of this one, it is not the last one any more. */
 	drop_saved_by(versions, past, who, modified, modified_len);
 	saved.who = *who;
+	saved.sent_no = sent ? ++versions->last_sent_no : 0;
 	if (buf_append(&saved.body, body.text, body.len) < 0 ||
 	    buf_append(&saved.modified, modified, modified_len) < 0) {
 		buf_wipe(&saved.body);
@@ -303,6 +306,17 @@ static int compare(struct chain *c, int i, const struct value *root, struct docu
 	return r;
 }
 
+/* The process has gone on from another text since. */
+static bool is_left(const struct past *past, const struct saved *saved)
+{
+	for (unsigned i = 0; i < past->n_saved; i++) {
+		if (process_same(&past->saved[i].who, &saved->who) &&
+		    past->saved[i].sent_no > saved->sent_no)
+			return true;
+	}
+	return false;
+}
+
 static const struct saved *find_saved(const struct past *past, const struct process *who,
 				      const struct value *modified)
 {
@@ -313,7 +327,7 @@ static const struct saved *find_saved(const struct past *past, const struct proc
 
 		if (process_same(&saved->who, who) && saved->modified.len == modified->n &&
 		    memcmp(saved->modified.data, modified->bytes, modified->n) == 0)
-			return saved;
+			return is_left(past, saved) ? NULL : saved;
 	}
 	return NULL;
 }

@@ -40,10 +40,12 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
  * written, not what merging made of it, for it is the text that the process will
  * go on from; and the lastModified that it named, "" for none.  It takes the place
  * of what the process has saved with the same lastModified; others stay, for an
- * editor that puts an old file back goes on from its buffer all the same.  Copied;
- * without memory it is forgotten. */
+ * editor that puts an old file back goes on from its buffer all the same.  sent:
+ * whether a PUT was made of it; then it is from it that the process goes on, and
+ * a text from before is an older one that it has brought back.  Copied; without
+ * memory it is forgotten. */
 void versions_saved(struct versions *versions, const struct stack *stack, const struct process *who,
-		    struct document body, const char *modified, size_t modified_len);
+		    struct document body, const char *modified, size_t modified_len, bool sent);
 void versions_forget(struct versions *versions, const struct stack *stack);
 
 enum versions_base {

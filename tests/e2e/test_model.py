@@ -86,7 +86,7 @@ def explain(stack, process, record, fresh):
     """What a save is decided by, for the report of a failure."""
     body, modified = body_of(record), record.get("lastModified")
     lines = [("text", body, modified), ("fresh", fresh.body, fresh.modified),
-             ("base", stack.base(process, body, modified)), ("last saved", stack.saved.get((process, modified)))]
+             ("base", stack.base(process, body, modified)), ("last saved", stack.last_saved(process, modified))]
     lines += [("own" if version.own else "theirs", version.body, version.modified)
               for version in stack.served[-6:]]
     return "\n".join(" ".join(["   ", *map(str, line)]) for line in lines)
@@ -240,7 +240,7 @@ class Run:
         """After a refusal the old file is put back: no save, unless it is old by now."""
         stack = self.stacks[number]
         if how == "backup" and shown_text(before) != shown_text(stack.shown):
-            stack.save(worker.number, before.body, before.modified)
+            stack.save(worker.number, before.body, before.modified, False)
 
     def save(self, worker, number, text):
         stack = self.stacks[number]
@@ -279,7 +279,8 @@ class Run:
             stack.serve(fresh.raw)  # it has looked, or it has not: both will do
         # What is shown, to the letter, is no save.
         if text.encode() != shown_text(before):
-            stack.save(worker.number, body_of(record), record.get("lastModified"))
+            stack.save(worker.number, body_of(record), record.get("lastModified"),
+                       wanted == "sent")
         if self.refused.get(number) == text:
             del self.refused[number]
 

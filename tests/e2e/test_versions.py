@@ -660,6 +660,35 @@ def test_dry_run(api, mount):
     api.expect(**api.counts())
 
 
+# ---- one process and its own older texts ----
+
+def test_undo_across_a_reload(api, mnt):
+    """As in an editor that reads the file again after a save, and whose undo goes back over that:
+    an older text of the same process, with the lastModified of then."""
+    first = mnt.config("one")
+    write(mnt, "one", first.replace(b"value0", b"value1"))
+    write(mnt, "one", mnt.config("one").replace(b"value1", b"value2"))
+    assert host(api) == "value2"
+    write(mnt, "one", first)
+    assert host(api) == "value0"
+    is_shown(api, mnt)
+    nothing_is_refused(mnt)
+    api.expect(list=1, record=3, put=3)
+
+
+def test_a_text_from_before_a_reload_is_not_taken_for_the_last_one(api, mnt):
+    """It is an edit of the version that it names; a success that stores nothing would lie."""
+    first = mnt.config("one")
+    write(mnt, "one", first.replace(b"value0", b"value1"))
+    write(mnt, "one", mnt.config("one").replace(b"value1", b"value2"))
+    text = first.replace(b"value0", b"value1")
+    with fails(errno.EBUSY):
+        write(mnt, "one", text)
+    assert host(api) == "value2"
+    is_conflict(api, mnt, text, "hostURI")
+    api.expect(list=1, record=3, put=2)
+
+
 # ---- opened before, written after ----
 
 def rewritten(mnt, old, new):

@@ -56,7 +56,9 @@ class Stack:
 
     def __init__(self, raw):
         self.served = [Version(raw, own=False)]  # the newest is what is shown
-        self.saved = {}  # (process, modified): the text's body; the oldest first
+        # (process, modified): the text's body and which PUT it was, 0: none; the oldest first
+        self.saved = {}
+        self.sent = 0
         self.token = None
 
     @property
@@ -68,16 +70,24 @@ class Stack:
         if version.modified != self.shown.modified or version.body != self.shown.body:
             self.served.append(version)
 
-    def save(self, process, body, modified):
+    def save(self, process, body, modified, sent):
         self.saved.pop((process, modified), None)
         if len(self.saved) == SAVED_PER_STACK:
             del self.saved[next(iter(self.saved))]
-        self.saved[process, modified] = body
+        self.sent += sent
+        self.saved[process, modified] = body, self.sent if sent else 0
+
+    def last_saved(self, process, modified):
+        """What the process has saved last, if that named the same version; what was no PUT is not
+        one that it goes on from."""
+        body, sent = self.saved.get((process, modified), (None, 0))
+        newer = any(who == process and other > sent for (who, _), (_, other) in self.saved.items())
+        return None if modified is None or newer else body
 
     def base(self, process, body, modified):
         """What a text is an edit of; None when that is not known; "fresh" when it says none."""
-        if modified is not None and (process, modified) in self.saved:
-            return self.saved[process, modified]
+        if self.last_saved(process, modified) is not None:
+            return self.last_saved(process, modified)
         for number in range(len(self.served) - 1, -1, -1):
             version = self.served[number]
             if (version.body, version.modified) == (body, modified):

@@ -424,6 +424,25 @@ static void test_another_text_is_left_to_be_saved(void **state)
 	assert_false(memory.maybe_created);
 }
 
+/* A later try that is refused tells nothing of the first one, which may still be at work. */
+static void test_a_refused_try_forgets_nothing(void **state)
+{
+	create(TEXT);
+	cw_lose(1);
+	cw_answer(2, 200, list_with(0, 0));
+	create(TEXT);
+	cw_answer(3, 200, list_with(0, 0));
+	assert_true(cw_asks(4, HTTP_POST, "/v1/stacks"));
+	cw_answer(4, 422, "{}");
+	expect(2, -EBADMSG, true, false);
+	assert_true(memory.maybe_created);
+	create(TEXT);
+	cw_answer(5, 200, list_with(3, 0));
+	expect(3, 0, false, false);
+	assert_ptr_equal(end.result.stack, cw_stack(3));
+	assert_int_equal(cw_tries(), 6);
+}
+
 static void test_several_are_unsettled(void **state)
 {
 	create(TEXT);
@@ -675,6 +694,7 @@ int main(void)
 		TEST(test_nothing_new_is_the_posts_own_failure),
 		TEST(test_a_stack_that_came_late_is_adopted_then),
 		TEST(test_another_text_is_left_to_be_saved),
+		TEST(test_a_refused_try_forgets_nothing),
 		TEST(test_several_are_unsettled),
 		TEST(test_without_a_list_it_is_unsettled),
 		TEST(test_only_what_came_later_and_equals_is_adopted),

@@ -359,6 +359,32 @@ static void test_silent_put_is_settled_within_the_deadline(void **state)
 	expect_success(true);
 }
 
+/* ---- newer answers ---- */
+
+static void never_woken(struct store_wait *wait, const struct api_error *error)
+{
+}
+
+/* A list that was asked for later has come before: what it says is known, and counts. */
+static void test_a_get_that_was_overtaken_is_made_again(void **state)
+{
+	static struct store_wait wait;
+
+	save(json("t1", "\"a\":2,\"b\":1"));
+	wait = (struct store_wait){ .wake = never_woken };
+	monitor_enter(sw.a.monitor);
+	assert_int_equal(store_refresh(sw.a.store, &wait), STORE_WAIT);
+	monitor_leave(sw.a.monitor);
+	fake_account_advance(&sw.a, 0);
+	fake_account_answer(&sw.a, sw.next_try + 1, 200,
+			    fake_list(2, json("t2", "\"a\":1,\"b\":9"), fake_record(2, "two", "")));
+	fake_account_answer(&sw.a, sw.next_try, 200, json("t1", "\"a\":1,\"b\":1"));
+	sw.next_try += 2;
+	get(json("t2", "\"a\":1,\"b\":9"));
+	put(PUT_ONE ",\"a\":2,\"b\":9}", json("t3", "\"a\":2,\"b\":9"));
+	expect_success(true);
+}
+
 /* ---- several at a time ---- */
 
 static void test_saves_of_one_stack_go_one_after_the_other(void **state)
@@ -541,6 +567,7 @@ int main(void)
 		TEST(test_one_deadline_for_all),
 		TEST(test_deadline_of_the_get),
 		TEST(test_silent_put_is_settled_within_the_deadline),
+		TEST(test_a_get_that_was_overtaken_is_made_again),
 		TEST(test_saves_of_one_stack_go_one_after_the_other),
 		TEST(test_waiting_for_another_save_counts),
 		TEST(test_saves_of_two_stacks_do_not_wait),

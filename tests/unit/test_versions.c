@@ -82,7 +82,7 @@ static void becomes(unsigned i, const char *modified, const char *fields, bool p
 
 static void saved(unsigned i, const struct process *who, const char *modified, const char *body)
 {
-	versions_saved(versions, &stacks[i], who, doc(body), modified, strlen(modified));
+	versions_saved(versions, &stacks[i], who, doc(body), modified, strlen(modified), true);
 }
 
 struct found {
