@@ -79,6 +79,7 @@ struct program {
 	struct options options;
 	struct origin origin;
 	char *mountpoint;
+	uint64_t mount_id; /* of our own there; 0: not known */
 	struct token token_source;
 	struct secret *token;
 	struct daemon daemon;
@@ -337,10 +338,16 @@ static void wait_for_changes(struct program *p)
 		sleep_ms(10);
 }
 
+/* Somebody may have detached ours and mounted another one there. */
+static bool is_elsewhere(const struct program *p)
+{
+	return p->mount_id && mountpoint_top(p->mountpoint) != p->mount_id;
+}
+
 /* Who has a file open may finish, within bounds. */
 static void unmount(struct program *p)
 {
-	if (mountpoint_detach(p->mountpoint) == 0)
+	if (is_elsewhere(p) || mountpoint_detach(p->mountpoint) == 0)
 		mount_detached(p->mount);
 	for (unsigned waited = 0; !p->over && waited < LINGER_MS; waited += 10)
 		sleep_ms(10);
@@ -384,6 +391,7 @@ static int serve(struct program *p, struct message *ret_why)
 	if (r < 0)
 		return message_fail(ret_why, r, "cannot mount on %s: %s", p->mountpoint,
 				    strerror(-r));
+	p->mount_id = mountpoint_top(p->mountpoint);
 	r = daemon_ready(&p->daemon);
 	if (r < 0)
 		return message_fail(ret_why, r, "the caller has gone");

@@ -481,6 +481,16 @@ static int run_fusermount(const char *path)
 	return status == 0 ? 0 : -EPERM;
 }
 
+uint64_t mountpoint_top(const char *path)
+{
+	struct statx st;
+	int flags = AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+
+	if (statx(AT_FDCWD, path, flags, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
+		return 0;
+	return st.stx_mnt_id;
+}
+
 int mountpoint_detach(const char *path)
 {
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)

@@ -2,12 +2,13 @@
 /* mountpoint: what is mounted where, looked at without being caught by a mount
  * that is dead or does not answer.
  *
- * Threads: the process must have one only, but for mountpoint_detach, which
- * any thread may call. */
+ * Threads: the process must have one only, but for mountpoint_top and
+ * mountpoint_detach, which any thread may call. */
 #ifndef MOUNTPOINT_H
 #define MOUNTPOINT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/macros.h"
@@ -45,6 +46,10 @@ NODISCARD int mountpoint_lookup(const char *path, struct mountpoint *ret, struct
  * *ret_n, for mountpoint_list_free; NULL when there is none. */
 NODISCARD int mountpoint_list(struct mountpoint **ret, size_t *ret_n, struct message *ret_why);
 void mountpoint_list_free(struct mountpoint *list, size_t n);
+
+/* The kernel's number of the mount that is on top at path, whatever it is of; 0: it cannot be
+ * had.  No file system is asked, so that none can hang it. */
+NODISCARD uint64_t mountpoint_top(const char *path);
 
 /* Take the mount out of sight; open files go on to work.  -EINVAL: nothing is
  * mounted there; -EPERM: not ours, or no fusermount3. */

@@ -161,6 +161,24 @@ def test_a_dead_mount_does_not_keep_mount_from_mounting(api, folder, token_file,
     assert output == "one\n"
 
 
+def test_sigterm_ends_the_own_mount_only(api, folder, token_file, namespace):
+    """It may have been detached, and another one be in its place."""
+    output = namespace.output(f"""
+        mount -t stacksfs {api.url} {folder} -o token_file={token_file}
+        pid=$(jq .pid {folder}/.stacksfs/status)
+        exec 9< {folder}/one/config.json
+        umount -l {folder}
+        mount -t stacksfs {api.url} {folder} -o token_file={token_file}
+        kill -TERM $pid
+        tail --pid=$pid -f /dev/null
+        ls {folder}
+        umount {folder}
+        exec 9<&-
+        ls {folder}
+        """, own_pids=True)
+    assert output == "one\n"
+
+
 def test_the_names_in_a_path_of_fstab(api, work, token_file, namespace):
     """Spaces are \\040 there."""
     folder = work / "a b"

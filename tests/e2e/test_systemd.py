@@ -121,6 +121,23 @@ def test_a_crash_leaves_no_dead_mount_and_is_started_again(systemd):
     assert output.split() == ["one", "1"]
 
 
+def test_a_start_that_fails_leaves_the_mount_that_is_there(systemd, api):
+    """One that was made by hand, say."""
+    output = systemd(f"""
+        place=$HOME/stacks/test
+        mkdir -p $place
+        stacksfs {api.url} $place -o token_file=$HOME/.config/stacksfs/test.token
+        pid=$(jq .pid $place/.stacksfs/status)
+        ! systemctl --user start stacksfs@test.service 2>/dev/null
+        systemctl --user stop stacksfs@test.service
+        ls $place
+        test $pid = $(jq .pid $place/.stacksfs/status) && echo the same
+        fusermount3 -u $place
+        tail --pid=$pid -f /dev/null
+        """)
+    assert output == "one\nthe same\n"
+
+
 def test_a_refused_token_is_a_failed_start(systemd, api):
     api.config(token="another-canary")
     output = systemd("""
