@@ -15,10 +15,15 @@ void text_put(struct text *t, const char *fmt, ...)
 	va_end(ap);
 }
 
-void text_put_string(struct text *t, const char *s)
+void text_put_bytes(struct text *t, const char *s, size_t len)
 {
 	if (t->err == 0)
-		t->err = buf_json_string(&t->buf, s, strlen(s));
+		t->err = buf_json_string(&t->buf, s, len);
+}
+
+void text_put_string(struct text *t, const char *s)
+{
+	text_put_bytes(t, s, strlen(s));
 }
 
 void text_put_time(struct text *t, int64_t unix_ms)

@@ -18,6 +18,7 @@ struct text {
 
 void text_put(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void text_put_string(struct text *t, const char *s); /* as a JSON string */
+void text_put_bytes(struct text *t, const char *s, size_t len); /* likewise */
 void text_put_time(struct text *t, int64_t unix_ms); /* likewise, RFC 3339 */
 void text_put_errno(struct text *t, int err);        /* likewise, by name; err is negative */
 

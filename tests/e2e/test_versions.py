@@ -660,6 +660,24 @@ def test_dry_run(api, mount):
     api.expect(**api.counts())
 
 
+def test_a_dry_run_of_many_and_of_large_stacks_leaves_none_out(account, mount):
+    api = account()
+    names = [f"s{number:03}" for number in range(1, 301)]
+    for number, name in enumerate(names, 1):
+        large = {1: 5_000, 2: 60_000}.get(number, 1)
+        api.add_stack({**editable(name, number), "note": "\U0001f680" * large})
+    mnt = mount(api, dry_run=True)
+    for name in names:
+        with fails(errno.EROFS):
+            write(mnt, name, mnt.config(name).replace(b"value0", b"value1"))
+    told = {line["path"].strip("/").split("/")[0]: line for line in mnt.errors()}
+    assert sorted(told) == names
+    assert all("PUT" in line["would_send"] for line in told.values())
+    assert [name for name, line in told.items() if line.get("truncated")] == ["s002"]
+    assert len(told["s001"]["would_send"]) > 5_000
+    api.expect(list=3, record=api.counts()["record"])
+
+
 # ---- one process and its own older texts ----
 
 def test_undo_across_a_reload(api, mnt):
