@@ -26,4 +26,8 @@
 NODISCARD int merge_three(struct document base, struct document ours, struct document theirs,
 			  struct buf *out, struct value_paths *ret_conflicts);
 
+/* The same, but what both have changed is as ours has it, and no conflict. */
+NODISCARD int merge_preferring_ours(struct document base, struct document ours,
+				    struct document theirs, struct buf *out);
+
 #endif

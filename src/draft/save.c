@@ -53,6 +53,7 @@ struct save {
 	struct record *fresh;        /* as it was read last; holds a reference */
 	char etag[API_MAX_ETAG + 1]; /* its strong one, or "" */
 	struct buf ours;             /* the body of the text */
+	struct buf kept;             /* the same, with what the server made of the last one; or empty */
 	struct buf theirs;           /* the body of fresh */
 	struct buf body;             /* what is sent */
 
@@ -84,6 +85,7 @@ static unsigned left_ms(const struct save *s)
 static void wipe_bodies(struct save *s)
 {
 	buf_wipe(&s->ours);
+	buf_wipe(&s->kept);
 	buf_wipe(&s->theirs);
 	buf_wipe(&s->body);
 }
@@ -169,10 +171,27 @@ static void end(struct save *s, int err)
 	save_free(s);
 }
 
-static void end_well(struct save *s, struct stack *stack)
+/* What the server has made of what was sent, done to the text as it was written: what
+ * somebody else had changed before is as in the text still. */
+static struct document as_kept(const struct save *s, const struct record *answer, struct buf *out)
 {
+	CLEANUP(buf_wipe) struct buf body = BUF_INIT(DOCUMENT_MAX_BYTES);
+	const struct buf *before = s->kept.len ? &s->kept : &s->ours;
+	int r = answer ? document_record_body(record_text(answer), &body) : -ENOENT;
+
+	if (r == 0)
+		r = merge_preferring_ours(text_of(&s->body), text_of(&body), text_of(before), out);
+	return text_of(r < 0 ? before : out);
+}
+
+/* answer: to a PUT; NULL: there was nothing to send. */
+static void end_well(struct save *s, struct stack *stack, const struct record *answer)
+{
+	CLEANUP(buf_wipe) struct buf kept = BUF_INIT(DOCUMENT_MAX_BYTES);
+
 	if (!s->naming)
 		versions_saved(s->changes->versions, s->stack, &s->who, text_of(&s->ours),
+			       as_kept(s, answer, &kept),
 			       s->modified.len ? s->modified.data : "", s->modified.len,
 			       s->result.sent);
 	s->result.stack = stack;
@@ -357,15 +376,24 @@ static int take_merged(struct save *s, struct document merged)
 	return r < 0 && masks.n > 0 ? refuse_masks(s, &masks) : r;
 }
 
-static int merge_with(struct save *s, struct document base)
+static int merge_with(struct save *s, struct document base, struct document ours)
 {
 	CLEANUP(buf_wipe) struct buf merged = BUF_INIT(DOCUMENT_MAX_BYTES);
 	struct value_paths conflicts;
-	int r = merge_three(base, text_of(&s->ours), text_of(&s->theirs), &merged, &conflicts);
+	int r = merge_three(base, ours, text_of(&s->theirs), &merged, &conflicts);
 
 	if (r == -EBUSY)
 		return refuse_conflict(s, "changed by somebody else meanwhile", &conflicts);
 	return r < 0 ? r : take_merged(s, text_of(&merged));
+}
+
+/* What the server has made of the last text is nobody's change: the base is as it keeps
+ * it, and so is the text where that is as it was. */
+static int merge_with_kept(struct save *s, struct document base, struct document kept)
+{
+	int r = merge_preferring_ours(base, text_of(&s->ours), kept, &s->kept);
+
+	return r < 0 ? r : merge_with(s, kept, text_of(&s->kept));
 }
 
 static int take_theirs(struct save *s)
@@ -387,18 +415,22 @@ static int merge_without_base(struct save *s)
 static int merge_text(struct save *s)
 {
 	CLEANUP(buf_wipe) struct buf base = BUF_INIT(DOCUMENT_MAX_BYTES);
+	CLEANUP(buf_wipe) struct buf kept = BUF_INIT(DOCUMENT_MAX_BYTES);
 	const struct record *shown;
 	enum versions_base kind;
 	int r = versions_find(s->changes->versions, s->stack, s->fresh, &s->who, text_of(&s->text),
-			      &base, &shown, &kind);
+			      &base, &kept, &shown, &kind);
 
 	if (r == 0)
 		r = make_ours(s, shown);
 	if (r < 0)
 		return r;
 	if (s->changes->overwrite || kind == VERSIONS_FRESH)
-		return merge_with(s, text_of(&s->theirs));
-	return kind == VERSIONS_UNKNOWN ? merge_without_base(s) : merge_with(s, text_of(&base));
+		return merge_with(s, text_of(&s->theirs), text_of(&s->ours));
+	if (kind == VERSIONS_UNKNOWN)
+		return merge_without_base(s);
+	return kept.len ? merge_with_kept(s, text_of(&base), text_of(&kept))
+			: merge_with(s, text_of(&base), text_of(&s->ours));
 }
 
 /* A text that is the record's needs no look at its masks. */
@@ -486,7 +518,7 @@ static void stored(struct save *s, struct record *answer, const char *etag)
 	if (store_take_change(changes->store, answer, etag, &stack) < 0)
 		store_expire_record(changes->store, s->stack);
 	versions_replaced_plainly(changes->versions, s->stack, s->fresh);
-	end_well(s, stack);
+	end_well(s, stack, answer);
 }
 
 static void put_failed(struct save *s, const struct api_error *error)
@@ -563,7 +595,7 @@ static void compose_and_send(struct save *s)
 	else if (r < 0)
 		end_because(s, r);
 	else if (!differs)
-		end_well(s, s->stack);
+		end_well(s, s->stack, NULL);
 	else if (s->changes->dry_run)
 		end_dry(s);
 	else
@@ -696,7 +728,8 @@ static struct save *save_new(struct changes *changes, struct stack *stack, struc
 	if (!s)
 		return NULL;
 	s->text.max_bytes = s->modified.max_bytes = DOCUMENT_MAX_BYTES;
-	s->ours.max_bytes = s->theirs.max_bytes = s->body.max_bytes = DOCUMENT_MAX_BYTES;
+	s->ours.max_bytes = s->kept.max_bytes = DOCUMENT_MAX_BYTES;
+	s->theirs.max_bytes = s->body.max_bytes = DOCUMENT_MAX_BYTES;
 	s->shown.max_bytes = MASKED_MAX_BYTES;
 	if (bytes.len <= DOCUMENT_MAX_BYTES && buf_append(&s->text, bytes.text, bytes.len) < 0) {
 		free(s);

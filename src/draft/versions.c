@@ -26,6 +26,7 @@ struct served {
 struct saved {
 	struct process who;
 	struct buf body; /* holds secrets */
+	struct buf kept; /* likewise; empty: the same */
 	struct buf modified;
 	uint64_t sent_no; /* of the PUT that was made of it; 0: none was */
 };
@@ -106,8 +107,9 @@ static void drop_saved(struct versions *v, struct past *past, unsigned i)
 {
 	struct saved *saved = &past->saved[i];
 
-	v->bytes -= saved->body.len + saved->modified.len;
+	v->bytes -= saved->body.len + saved->kept.len + saved->modified.len;
 	buf_wipe(&saved->body);
+	buf_wipe(&saved->kept);
 	buf_done(&saved->modified);
 	past->n_saved--;
 	memmove(saved, saved + 1, (past->n_saved - i) * sizeof(*saved));
@@ -202,12 +204,13 @@ static void drop_saved_by(struct versions *v, struct past *past, const struct pr
 }
 
 void versions_saved(struct versions *versions, const struct stack *stack,
-		    const struct process *who, struct document body, const char *modified,
-		    size_t modified_len, bool sent)
+		    const struct process *who, struct document body, struct document kept,
+		    const char *modified, size_t modified_len, bool sent)
 {
 	struct past *past = who->pid ? make_past(versions, stack) : NULL;
 	struct saved saved = {
 		.body = BUF_INIT(DOCUMENT_MAX_BYTES),
+		.kept = BUF_INIT(DOCUMENT_MAX_BYTES),
 		.modified = BUF_INIT(DOCUMENT_MAX_BYTES),
 	};
 
@@ -217,16 +220,20 @@ void versions_saved(struct versions *versions, const struct stack *stack,
 	drop_saved_by(versions, past, who, modified, modified_len);
 	saved.who = *who;
 	saved.sent_no = sent ? ++versions->last_sent_no : 0;
-	if (buf_append(&saved.body, body.text, body.len) < 0 ||
+	bool same = false;
+	int r = document_equal(body, kept, &same);
+	if (r < 0 || buf_append(&saved.body, body.text, body.len) < 0 ||
+	    (!same && buf_append(&saved.kept, kept.text, kept.len) < 0) ||
 	    buf_append(&saved.modified, modified, modified_len) < 0) {
 		buf_wipe(&saved.body);
+		buf_wipe(&saved.kept);
 		buf_done(&saved.modified);
 		return;
 	}
 	if (past->n_saved == VERSIONS_SAVED_PER_STACK)
 		drop_saved(versions, past, 0);
 	past->saved[past->n_saved++] = saved;
-	versions->bytes += body.len + modified_len;
+	versions->bytes += saved.body.len + saved.kept.len + saved.modified.len;
 	keep_bound(versions);
 }
 
@@ -332,16 +339,24 @@ static const struct saved *find_saved(const struct past *past, const struct proc
 	return NULL;
 }
 
-static int put_base(const struct chain *c, const struct saved *saved, struct buf *out)
+static int put_saved(const struct saved *saved, struct buf *out, struct buf *kept)
 {
-	if (saved)
-		return buf_append(out, saved->body.data, saved->body.len);
+	int r = buf_append(out, saved->body.data, saved->body.len);
+
+	if (r < 0 || saved->kept.len == 0)
+		return r;
+	return buf_append(kept, saved->kept.data, saved->kept.len);
+}
+
+static int put_version(const struct chain *c, struct buf *out)
+{
 	int at = c->equal >= 0 ? follow(c, c->equal) : c->named;
 	return document_record_body(text_of(c->at[at].record), out);
 }
 
 static int find_base(struct chain *c, const struct past *past, const struct process *who,
-		     struct document text, struct buf *out, enum versions_base *ret)
+		     struct document text, struct buf *out, struct buf *kept,
+		     enum versions_base *ret)
 {
 	CLEANUP(value_tree_done) struct value_tree tree = { 0 };
 	unsigned fewest = 0;
@@ -355,7 +370,7 @@ static int find_base(struct chain *c, const struct past *past, const struct proc
 	const struct value *modified = value_find(tree.root, "lastModified");
 	const struct saved *saved = find_saved(past, who, modified);
 	if (saved || c->equal >= 0 || c->named >= 0) {
-		r = put_base(c, saved, out);
+		r = saved ? put_saved(saved, out, kept) : put_version(c, out);
 		if (r == 0)
 			*ret = VERSIONS_BASE;
 		return r == -EMSGSIZE ? -EFBIG : r;
@@ -366,13 +381,13 @@ static int find_base(struct chain *c, const struct past *past, const struct proc
 
 int versions_find(struct versions *versions, const struct stack *stack, const struct record *fresh,
 		  const struct process *who, struct document text, struct buf *out,
-		  const struct record **ret_shown, enum versions_base *ret)
+		  struct buf *kept, const struct record **ret_shown, enum versions_base *ret)
 {
 	const struct past *past = find_past(versions, stack);
 	struct chain chain;
 
 	collect(past, stack, fresh, &chain);
-	int r = find_base(&chain, past, who, text, out, ret);
+	int r = find_base(&chain, past, who, text, out, kept, ret);
 	if (r < 0)
 		return r;
 	int shown = chain.equal >= 0 ? chain.equal : chain.named;

@@ -38,14 +38,16 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 			       const struct record *old);
 /* The process has saved a text into the stack: the body of the text as it was
  * written, not what merging made of it, for it is the text that the process will
- * go on from; and the lastModified that it named, "" for none.  It takes the place
+ * go on from; kept, that body as the server keeps it: with what it has masked, left
+ * out, written otherwise or added; and the lastModified that it named, "" for none.  It takes the place
  * of what the process has saved with the same lastModified; others stay, for an
  * editor that puts an old file back goes on from its buffer all the same.  sent:
  * whether a PUT was made of it; then it is from it that the process goes on, and
  * a text from before is an older one that it has brought back.  Copied; without
  * memory it is forgotten. */
 void versions_saved(struct versions *versions, const struct stack *stack, const struct process *who,
-		    struct document body, const char *modified, size_t modified_len, bool sent);
+		    struct document body, struct document kept, const char *modified,
+		    size_t modified_len, bool sent);
 void versions_forget(struct versions *versions, const struct stack *stack);
 
 enum versions_base {
@@ -58,7 +60,8 @@ enum versions_base {
  * applies: what the same process last saved, when the text names the same version
  * by its lastModified; when the text equals a version that was served: that one,
  * followed along plain saves; the version that it names; unknown; none named.
- * Appends the body to out for VERSIONS_BASE.  fresh: the record as just read,
+ * Appends the body to out for VERSIONS_BASE, and to kept the same as the server keeps
+ * it, where that is known to be another one.  fresh: the record as just read,
  * which counts as served.
  * *ret_shown: the version that the text was written from, as far as it is known,
  * else NULL; where that one shows masks, masks in the text are no values.
@@ -66,7 +69,7 @@ enum versions_base {
  * -EBADMSG, -EFBIG, -ENOMEM. */
 NODISCARD int versions_find(struct versions *versions, const struct stack *stack,
 			    const struct record *fresh, const struct process *who,
-			    struct document text, struct buf *out, const struct record **ret_shown,
-			    enum versions_base *ret);
+			    struct document text, struct buf *out, struct buf *kept,
+			    const struct record **ret_shown, enum versions_base *ret);
 
 #endif

@@ -87,6 +87,20 @@ def test_one_that_is_typed_again(api, mnt):
     api.expect(list=1, record=1, put=1)
 
 
+def test_one_that_is_corrected_in_the_same_buffer(api, mnt):
+    """The server shows neither the first nor the second one: that is nobody's change."""
+    wrong, right = (with_secret(mnt, value) for value in (NEW[::-1], NEW))
+    mnt.secrets.append(NEW[::-1])
+    write(mnt, "work", wrong)
+    write(mnt, "work", right)
+    assert secret(api) == NEW
+    write(mnt, "work", right.replace(b"value0", b"value1"))
+    assert secret(api) == NEW
+    assert is_shown(api, mnt, "work").json["note"] == "value1"
+    assert "secretAccessKey" not in api.sent("put")[2]["lambda"]
+    api.expect(list=1, record=3, put=3)
+
+
 def test_its_line_left_out(api, mnt):
     record = json.loads(mnt.config("work"))
     del record["lambda"]["secretAccessKey"]

@@ -131,6 +131,28 @@ static void test_rules(void **state)
 	}
 }
 
+/* Where both have changed a field ours stays, also where ours has none. */
+static void test_ours_preferred(void **state)
+{
+	static const char *const rows[][4] = {
+		{ "{\"a\":1,\"b\":1}", "{\"a\":2,\"b\":1}", "{\"a\":3,\"b\":3}", "{\"a\":2,\"b\":3}" },
+		{ "{\"a\":1}", "{}", "{\"a\":2}", "{}" },
+		{ "{\"a\":1}", "{\"a\":2}", "{}", "{\"a\":2}" },
+		{ "{\"o\":{\"a\":1,\"b\":1}}", "{\"o\":{\"a\":2,\"b\":1}}", "{\"o\":{\"a\":3}}",
+		  "{\"o\":{\"a\":2}}" },
+		{ "{\"a\":1}", "{\"a\":{\"x\":1}}", "{\"a\":[2]}", "{\"a\":{\"x\":1}}" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(buf_done) struct buf out = BUF_INIT(DOCUMENT_MAX_BYTES);
+
+		assert_int_equal(merge_preferring_ours(doc(rows[i][0]), doc(rows[i][1]),
+						       doc(rows[i][2]), &out),
+				 0);
+		assert_string_equal(out.data, rows[i][3]);
+	}
+}
+
 static void test_errors(void **state)
 {
 	CLEANUP(buf_done) struct buf out = BUF_INIT(12);
@@ -457,6 +479,7 @@ int main(void)
 	const char *given = getenv("TEST_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_ours_preferred),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_out_is_appended_to),
 		cmocka_unit_test(test_conflicts_beyond_the_list),

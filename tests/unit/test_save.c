@@ -380,6 +380,48 @@ static void test_new_secret_is_stored(void **state)
 	expect_success(true);
 }
 
+/* One buffer, saved again and again: it names t1, and has what was typed. */
+static void test_a_new_secret_is_corrected(void **state)
+{
+	const char *shows = "\"lambda\":{\"secretAccessKey\":" MASK "},\"n\":1";
+
+	whole_save(&vim, json("t1", "\"lambda\":{\"secretAccessKey\":\"first\"},\"n\":1"),
+		   json("t1", shows), PUT_ONE ",\"lambda\":{\"secretAccessKey\":\"first\"},\"n\":1}",
+		   json("t2", shows));
+	whole_save(&vim, json("t1", "\"lambda\":{\"secretAccessKey\":\"second\"},\"n\":1"),
+		   json("t2", shows), PUT_ONE ",\"lambda\":{\"secretAccessKey\":\"second\"},\"n\":1}",
+		   json("t3", shows));
+	whole_save(&vim, json("t1", "\"lambda\":{\"secretAccessKey\":\"second\"},\"n\":2"),
+		   json("t3", shows), PUT_ONE ",\"lambda\":{},\"n\":2}", json("t4", shows));
+}
+
+/* The server writes a otherwise, leaves out b and adds c: nobody has changed these. */
+static void test_what_the_server_makes_of_a_text_is_nobodys_change(void **state)
+{
+	whole_save(&vim, json("t1", "\"a\":\"X\",\"b\":2"), json("t1", "\"a\":1,\"b\":1"),
+		   PUT_ONE ",\"a\":\"X\",\"b\":2}", json("t2", "\"a\":\"x\",\"c\":0"));
+	/* The buffer as it was: there is nothing to send. */
+	save_by(&vim, json("t1", "\"b\":2,\"a\":\"X\""));
+	get(json("t2", "\"a\":\"x\",\"c\":0"));
+	expect_success(false);
+	whole_save(&vim, json("t1", "\"a\":\"Y\",\"b\":2"), json("t2", "\"a\":\"x\",\"c\":0"),
+		   PUT_ONE ",\"a\":\"Y\",\"c\":0}", json("t3", "\"a\":\"y\",\"c\":0"));
+	whole_save(&vim, json("t1", "\"a\":\"Y\",\"b\":3,\"c\":1"),
+		   json("t3", "\"a\":\"y\",\"c\":0"), PUT_ONE ",\"a\":\"y\",\"b\":3,\"c\":1}",
+		   json("t4", "\"a\":\"y\",\"c\":1"));
+}
+
+/* What a colleague had changed, and was merged into what was sent, is not in the buffer: to change
+ * that is a conflict, also after the save. */
+static void test_what_was_merged_is_still_anothers(void **state)
+{
+	whole_save(&vim, json("t1", "\"a\":\"X\",\"b\":1"), json("t2", "\"a\":1,\"b\":5"),
+		   PUT_ONE ",\"a\":\"X\",\"b\":5}", json("t3", "\"a\":\"x\",\"b\":5"));
+	save_by(&vim, json("t1", "\"a\":\"X\",\"b\":2"));
+	get(json("t3", "\"a\":\"x\",\"b\":5"));
+	expect_failure(-EBUSY, "b");
+}
+
 /* ---- beside the request ---- */
 
 static void test_dry_run(void **state)
@@ -528,6 +570,9 @@ int main(void)
 		TEST(test_mask_in_a_changed_element_is_refused),
 		TEST(test_mask_of_an_earlier_version_is_not_sent),
 		TEST(test_new_secret_is_stored),
+		TEST(test_a_new_secret_is_corrected),
+		TEST(test_what_the_server_makes_of_a_text_is_nobodys_change),
+		TEST(test_what_was_merged_is_still_anothers),
 		TEST(test_dry_run),
 		TEST_ARCHIVE(test_history),
 		TEST_ARCHIVE(test_dry_run_keeps_no_history),

@@ -82,7 +82,8 @@ static void becomes(unsigned i, const char *modified, const char *fields, bool p
 
 static void saved(unsigned i, const struct process *who, const char *modified, const char *body)
 {
-	versions_saved(versions, &stacks[i], who, doc(body), modified, strlen(modified), true);
+	versions_saved(versions, &stacks[i], who, doc(body), doc(body), modified,
+		       strlen(modified), true);
 }
 
 struct found {
@@ -97,11 +98,12 @@ static struct found find_fresh(unsigned i, const struct record *fresh, const str
 {
 	CLEANUP(buf_done) struct buf of = text(modified, fields);
 	CLEANUP(buf_wipe) struct buf out = BUF_INIT(DOCUMENT_MAX_BYTES);
+	CLEANUP(buf_wipe) struct buf kept = BUF_INIT(DOCUMENT_MAX_BYTES);
 	struct found f = { .base = VERSIONS_UNKNOWN };
 	const struct record *shown;
 
 	f.r = versions_find(versions, &stacks[i], fresh, who, (struct document){ of.data, of.len },
-			    &out, &shown, &f.base);
+			    &out, &kept, &shown, &f.base);
 	assert_int_equal(f.r, 0);
 	assert_true((f.base == VERSIONS_BASE) == (out.len > 0));
 	f.shown = shown != NULL;
@@ -325,7 +327,7 @@ static void test_bytes_in_all_are_bounded(void **state)
 	struct document d = { of.data, of.len };
 	unsigned last = fit + 3;
 	assert_int_equal(versions_find(versions, &stacks[last], stacks[last].record, &vim, d,
-				       &small, &shown, &base),
+				       &small, &small, &shown, &base),
 			 -EFBIG);
 	assert_int_equal(base, VERSIONS_FRESH);
 	assert_int_equal(small.len, 0);
