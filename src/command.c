@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,11 +38,28 @@ static int read_fd(int fd, struct buf *out)
 	}
 }
 
+struct asked {
+	const struct mountpoint *mount;
+	char *path;
+};
+
+/* The kernel lets nobody into a user's mount but that user, root neither. */
+static int open_as_owner(const struct asked *asked, int flags)
+{
+	const struct mountpoint *m = asked->mount;
+
+	if (geteuid() == 0 && m->uid != 0 &&
+	    (setgroups(0, NULL) < 0 || setresgid(m->gid, m->gid, m->gid) < 0 ||
+	     setresuid(m->uid, m->uid, m->uid) < 0))
+		return -1;
+	return open(asked->path, flags | O_CLOEXEC);
+}
+
 /* The whole file, or its end if there is more than the buffer takes. */
 static int read_in_child(void *arg, struct buf *out)
 {
 	struct stat st;
-	int fd = open(arg, O_RDONLY | O_CLOEXEC);
+	int fd = open_as_owner(arg, O_RDONLY);
 
 	if (fd < 0)
 		return -errno;
@@ -58,7 +76,7 @@ static int read_in_child(void *arg, struct buf *out)
 /* The result of the refresh is that of the write or of the close. */
 static int write_in_child(void *arg, struct buf *out)
 {
-	int fd = open(arg, O_WRONLY | O_CLOEXEC);
+	int fd = open_as_owner(arg, O_WRONLY);
 
 	if (fd < 0)
 		return -errno;
@@ -69,16 +87,17 @@ static int write_in_child(void *arg, struct buf *out)
 }
 
 /* control: CONTROL("..."). */
-static int run_on(const char *mountpoint, const char *control, bounded_fn *fn, unsigned timeout_ms,
-		  struct buf *out)
+static int run_on(const struct mountpoint *mount, const char *control, bounded_fn *fn,
+		  unsigned timeout_ms, struct buf *out)
 {
 	CLEANUP(freep) char *path = NULL;
 
-	if (asprintf(&path, "%s%s", mountpoint, control) < 0) {
+	if (asprintf(&path, "%s%s", mount->path, control) < 0) {
 		path = NULL; /* asprintf(3): undefined after a failure */
 		return -ENOMEM;
 	}
-	return bounded_run(fn, path, timeout_ms, out);
+	struct asked asked = { mount, path };
+	return bounded_run(fn, &asked, timeout_ms, out);
 }
 
 /* ---- status ---- */
@@ -126,7 +145,7 @@ static void look(const struct mountpoint *mount, struct view *ret)
 	int r = -ETIMEDOUT;
 
 	if (mount->state != MOUNTPOINT_HUNG)
-		r = run_on(mount->path, CONTROL("status"), read_in_child, READ_MS, &ret->text);
+		r = run_on(mount, CONTROL("status"), read_in_child, READ_MS, &ret->text);
 	if (r == -ETIMEDOUT) {
 		ret->word = "silent";
 		message_set(&ret->why, "its process is there but does not answer");
@@ -270,14 +289,14 @@ static const char *last_line(const struct buf *text, size_t *ret_len)
 }
 
 /* What the mount says about the failure; else what the errno says. */
-static void find_reason(const char *mountpoint, int err, struct message *ret)
+static void find_reason(const struct mountpoint *mount, int err, struct message *ret)
 {
 	CLEANUP(buf_done) struct buf text = BUF_INIT(ERRORS_TAIL);
 	char reason[sizeof(ret->text)] = "";
 	size_t len;
 
 	message_set(ret, "%s", strerror(-err));
-	if (run_on(mountpoint, CONTROL("errors"), read_in_child, READ_MS, &text) < 0 ||
+	if (run_on(mount, CONTROL("errors"), read_in_child, READ_MS, &text) < 0 ||
 	    text.len == 0)
 		return;
 	const char *line = last_line(&text, &len);
@@ -296,9 +315,9 @@ static int refresh(const struct mountpoint *mount, struct message *ret_why)
 	if (mount->state == MOUNTPOINT_HUNG)
 		return message_fail(ret_why, -ETIMEDOUT, "its process does not answer");
 
-	int r = run_on(mount->path, CONTROL("refresh"), write_in_child, REFRESH_MS, &none);
+	int r = run_on(mount, CONTROL("refresh"), write_in_child, REFRESH_MS, &none);
 	if (r < 0)
-		find_reason(mount->path, r, ret_why);
+		find_reason(mount, r, ret_why);
 	return r;
 }
 

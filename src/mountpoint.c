@@ -99,20 +99,19 @@ static char *unescape(struct field f)
 	return text;
 }
 
-/* N of "user_id=N" among the options; 0, root's, when there is none. */
-static uid_t find_user_id(struct field options)
+/* N of "user_id=N" or "group_id=N" among the options; 0, root's, when there is none. */
+static unsigned find_owner(struct field options, const char *key)
 {
-	static const char key[] = "user_id=";
 	const char *at = options.s, *end = options.s + options.len;
 
 	while (at < end) {
 		const char *comma = memchr(at, ',', (size_t)(end - at));
 		size_t len = (size_t)((comma ? comma : end) - at);
-		uint64_t uid;
+		uint64_t id;
 
 		if (len > strlen(key) && memcmp(at, key, strlen(key)) == 0 &&
-		    num_parse_u64(at + strlen(key), len - strlen(key), UINT_MAX, &uid) == 0)
-			return (uid_t)uid;
+		    num_parse_u64(at + strlen(key), len - strlen(key), UINT_MAX, &id) == 0)
+			return (unsigned)id;
 		at += len + 1;
 	}
 	return 0;
@@ -151,7 +150,8 @@ int mountpoint_parse(const char *line, struct mountpoint *ret)
 	m.id = (unsigned)id;
 	m.path = unescape(head[4]);
 	m.source = unescape(tail[1]);
-	m.uid = find_user_id(tail[2]);
+	m.uid = find_owner(tail[2], "user_id=");
+	m.gid = find_owner(tail[2], "group_id=");
 	if (!m.path || !m.source)
 		return -ENOMEM;
 	*ret = m;

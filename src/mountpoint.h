@@ -26,6 +26,7 @@ struct mountpoint {
 	char *path;   /* absolute, no symlink in it; owned */
 	char *source; /* fsname; owned */
 	uid_t uid;    /* who mounted it */
+	gid_t gid;
 	enum mountpoint_state state;
 };
 

@@ -6,10 +6,12 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -508,6 +510,31 @@ def test_status_for_programs(api, mount, stacksfs):
 
 
 @pytest.mark.any_requests("a failed request is tried again")
+@pytest.mark.skipif(os.getuid() != 0 or os.stat("/dev/fuse").st_mode & 0o006 != 0o006 or
+                    not shutil.which("setpriv"), reason="only root, and only where all may mount")
+def test_root_sees_another_users_mount(api, token_file, stacksfs):
+    """The kernel lets root into it no more than anybody else."""
+    with tempfile.TemporaryDirectory() as place:
+        mnt, token = os.path.join(place, "mnt"), os.path.join(place, "token")
+        os.mkdir(mnt)
+        shutil.copy(token_file, token)
+        for path in (place, mnt, token):
+            os.chown(path, 65534, 65534)
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        program = shutil.copy(STACKSFS, place)
+        os.chmod(program, 0o755)
+        done = run([*user, program, api.url, mnt, "-o", f"token_file={token},state=none"])
+        assert done.returncode == 0, done.stderr
+        try:
+            done = stacksfs("status", "--check", mnt)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.startswith(f"ok: {mnt}")
+            assert stacksfs("refresh", mnt).returncode == 0
+        finally:
+            assert run([*user, "fusermount3", "-u", mnt]).returncode == 0
+    api.expect(list=2)
+
+
 def test_status_for_monitoring(api, mount, stacksfs):
     mnt = mount(api, ttl=1, timeout=2)
     mnt.config("one")
