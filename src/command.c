@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,14 +45,17 @@ struct asked {
 	char *path;
 };
 
-/* The kernel lets nobody into a user's mount but that user, root neither. */
+/* The kernel lets nobody into a user's mount but that user, root neither.  Whose ids change is
+ * not killed with its parent any more: prctl(2). */
 static int open_as_owner(const struct asked *asked, int flags)
 {
 	const struct mountpoint *m = asked->mount;
+	int fd = open(asked->path, flags | O_CLOEXEC);
 
-	if (geteuid() == 0 && m->uid != 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(m->gid, m->gid, m->gid) < 0 ||
-	     setresuid(m->uid, m->uid, m->uid) < 0))
+	if (fd >= 0 || errno != EACCES || geteuid() != 0 || m->uid == 0)
+		return fd;
+	if (setgroups(0, NULL) < 0 || setresgid(m->gid, m->gid, m->gid) < 0 ||
+	    setresuid(m->uid, m->uid, m->uid) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -1;
 	return open(asked->path, flags | O_CLOEXEC);
 }

@@ -17,6 +17,12 @@ struct merge {
 static int merge_members(struct merge *m, const struct value *base, const struct value *ours,
 			 const struct value *theirs, const struct value_path *up);
 
+static void note_conflict(struct merge *m, const struct value_path *path)
+{
+	if (m->conflicts)
+		value_paths_add(m->conflicts, path);
+}
+
 static bool is_same(const struct value *a, const struct value *b)
 {
 	return a && value_equal(a, b);
@@ -32,9 +38,8 @@ static int merge_single(struct merge *m, const struct value *base, const struct 
 		return value_write_member(field, m->out); /* added */
 	if (value_equal(base, field))
 		return 0; /* removed */
-	if (m->conflicts)
-		value_paths_add(m->conflicts, &path);
-	return !m->conflicts && is_ours ? value_write_member(field, m->out) : 0;
+	note_conflict(m, &path);
+	return is_ours && !m->conflicts ? value_write_member(field, m->out) : 0;
 }
 
 /* Both sides have the field. */
@@ -53,10 +58,8 @@ static int merge_field(struct merge *m, const struct value *base, const struct v
 		return value_write(ours, m->out);
 	if (is_same(base, ours))
 		return value_write(theirs, m->out);
-	if (!m->conflicts)
-		return value_write(ours, m->out);
-	value_paths_add(m->conflicts, &path);
-	return 0;
+	note_conflict(m, &path);
+	return m->conflicts ? 0 : value_write(ours, m->out);
 }
 
 static int merge_members(struct merge *m, const struct value *base, const struct value *ours,

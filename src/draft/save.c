@@ -654,8 +654,6 @@ static void take_fresh(struct save *s, struct record *record, const char *etag)
 	memcpy(s->etag, strong ? etag : "", strong ? len + 1 : 1);
 }
 
-static void read_afresh(struct save *s);
-
 static void take_read(struct save *s, struct record *record, const struct api_meta *meta)
 {
 	int r = store_take_answer(s->changes->store, record, meta, s->tick);

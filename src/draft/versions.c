@@ -28,7 +28,7 @@ struct saved {
 	struct buf body; /* holds secrets */
 	struct buf kept; /* likewise; empty: the same */
 	struct buf modified;
-	uint64_t sent_no; /* of the PUT that was made of it; 0: none was */
+	uint64_t sent_no; /* of the last PUT that was made of it; 0: none was */
 };
 
 struct past {
@@ -189,18 +189,22 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 		last->plainly = true;
 }
 
-static void drop_saved_by(struct versions *v, struct past *past, const struct process *who,
-			  const char *modified, size_t len)
+/* The number of its PUT. */
+static uint64_t drop_saved_by(struct versions *v, struct past *past, const struct process *who,
+			      const char *modified, size_t len)
 {
 	for (unsigned i = 0; i < past->n_saved; i++) {
 		const struct saved *saved = &past->saved[i];
 
 		if (process_same(&saved->who, who) && saved->modified.len == len &&
 		    (len == 0 || memcmp(saved->modified.data, modified, len) == 0)) {
+			uint64_t sent_no = saved->sent_no;
+
 			drop_saved(v, past, i);
-			return;
+			return sent_no;
 		}
 	}
+	return 0;
 }
 
 void versions_saved(struct versions *versions, const struct stack *stack,
@@ -217,9 +221,10 @@ void versions_saved(struct versions *versions, const struct stack *stack,
 	if (!past)
 		return;
 	/* Whatever comes of this one, it is not the last one any more. */
-	drop_saved_by(versions, past, who, modified, modified_len);
+	saved.sent_no = drop_saved_by(versions, past, who, modified, modified_len);
+	if (sent)
+		saved.sent_no = ++versions->last_sent_no;
 	saved.who = *who;
-	saved.sent_no = sent ? ++versions->last_sent_no : 0;
 	bool same = false;
 	int r = document_equal(body, kept, &same);
 	if (r < 0 || buf_append(&saved.body, body.text, body.len) < 0 ||

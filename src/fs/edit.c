@@ -203,7 +203,8 @@ static void send(struct fs_change *c, struct document doc, const struct process 
 	}
 	struct work *work = work_get(c->fs, c->dir);
 	if (work)
-		create_stack(changes, c->dir->name, doc, &work->memory, c->deadline_ms, done, c);
+		create_stack(changes, c->dir->made_as ? c->dir->made_as : c->dir->name, doc,
+			     &work->memory, c->deadline_ms, done, c);
 	else
 		done(c, &(struct change_result){
 				.err = -ENOMEM,
@@ -237,6 +238,14 @@ static bool is_half(const struct content *text)
 	return document_check(content_document(text), &e) < 0 && e.incomplete;
 }
 
+/* What was opened before others have changed the stack is merged, as any text is. */
+static bool has_place(const struct node *node)
+{
+	const struct stack *stack = node->dir->stack;
+
+	return !node->detached || (node->outdated && stack && !stack->gone);
+}
+
 static void end_save(struct fs_change *c, const struct api_error *why)
 {
 	struct node *node = c->node;
@@ -251,7 +260,7 @@ static void end_save(struct fs_change *c, const struct api_error *why)
 		stored(c, d);
 	else if (!d->incomplete)
 		refuse_keep(c->fs, c->dir, c->text, d, why);
-	if (c->err == 0 && node->kind == NODE_CONFIG && !node->detached && c->dir->stack)
+	if (c->err == 0 && node->kind == NODE_CONFIG && has_place(node) && c->dir->stack)
 		(void)node_update(node);
 	fs_wake_awaiting(c->fs, node);
 	if (node->writers == 0)
@@ -299,14 +308,6 @@ static int save(struct fs *fs, struct node *node, const char *call, uint64_t dea
 	d->saving = true;
 	send(c, content_document(c->text), &d->writer, save_ended);
 	return change_wait(c);
-}
-
-/* What was opened before others have changed the stack is merged, as any text is. */
-static bool has_place(const struct node *node)
-{
-	const struct stack *stack = node->dir->stack;
-
-	return !node->detached || (node->outdated && stack && !stack->gone);
 }
 
 /* Somebody has put another file in its place, or its stack is gone: there is
@@ -371,8 +372,14 @@ static void end_draft(struct fs *fs, struct node *node)
 	if (node->detached)
 		return;
 	node->pages_valid = false;
-	fs_drop_node(fs, node);
-	tree_reap(fs->tree, node);
+	/* It may have been replaced while the draft was there. */
+	const struct stack *stack = node->dir->stack;
+	if (stack && node->record != stack->record)
+		fs_replace_version(fs, node);
+	else
+		fs_drop_node(fs, node);
+	if (!node->detached)
+		tree_reap(fs->tree, node);
 }
 
 void edit_last_close(struct fs *fs, struct node *node)
@@ -396,7 +403,7 @@ void edit_last_close(struct fs *fs, struct node *node)
 	}
 	if (!node->dir->stack && !node->detached)
 		return; /* a draft directory's file stays */
-	if (node->detached && (unsaved || (d->result < 0 && d->incomplete)))
+	if (!has_place(node) && (unsaved || (d->result < 0 && d->incomplete)))
 		refuse_lose(fs, node->dir, d->content);
 	else if (d->result < 0 && d->incomplete)
 		refuse_keep(fs, node->dir, d->content, d, &d->why);

@@ -280,7 +280,7 @@ unsigned fs_n_changes(struct fs *fs)
 	return n;
 }
 
-/* Of a file in whose place another one was put, or whose stack is gone. */
+/* Of a file that no path leads to any more. */
 static void keep_detached(struct fs *fs)
 {
 	for (const struct fs_handle *handle = fs->handles; handle; handle = handle->next) {

@@ -117,7 +117,7 @@ bool work_hid_config(const struct dir *dir, struct fs_op *op)
 
 bool work_removed_config(const struct dir *dir, struct fs_op *op)
 {
-	return dir->work && dir->work->n_removers > 0 && was_removed_by(dir->work, op_process(op));
+	return dir->work && was_removed_by(dir->work, op_process(op));
 }
 
 void work_touched(struct fs *fs, const struct dir *dir, struct fs_op *op)

@@ -62,7 +62,7 @@ static void put_idle(struct curl_transport *c, struct transport_try *t)
 
 /* A connection that carries many streams is kept by libcurl when one of them has got no answer
  * in time, and new ones go on it as before, also where it is what has died.  So none that was
- * there at such a time is used again. */
+ * there at such a time is used again once it carries nothing. */
 static void note_late(struct curl_transport *c, const struct transport_try *t)
 {
 	if (curl_try_is_late(t))

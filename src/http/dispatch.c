@@ -148,15 +148,15 @@ static void judge_error(struct http *h, const struct http_call *call, int err, c
 		breaker_failure(&h->breaker, now_ms, call->probe, err, why);
 }
 
-/* A connection carries many tries, and its end ends them all: which is one failure. */
-static bool is_counted(struct http *h, const struct http_call *call, int err)
+/* A connection carries many tries, and its end ends them all: the first of them counts. */
+static bool counts(struct http *h, const struct http_call *call, int err)
 {
 	if (err != -EIO || call->probe)
-		return false;
-	if (call->try_no <= h->cut_off_no)
 		return true;
+	if (call->try_no <= h->cut_off_no)
+		return false;
 	h->cut_off_no = h->last_try_no;
-	return false;
+	return true;
 }
 
 static void judge_try(struct http *h, const struct http_call *call,
@@ -165,7 +165,7 @@ static void judge_try(struct http *h, const struct http_call *call,
 	char why[64];
 
 	if (answer->err) {
-		if (!is_counted(h, call, answer->err))
+		if (counts(h, call, answer->err))
 			judge_error(h, call, answer->err, answer->why);
 	} else if (answer->status >= 500) {
 		snprintf(why, sizeof(why), "the service answered %d", answer->status);
@@ -307,13 +307,13 @@ static void try_done(void *arg, struct transport_answer *answer)
 	struct http_call *call = arg;
 	struct http *h = call->http;
 
-	refuse_late(h, call, answer);
 	call->try = NULL;
 	count_running(h, call, -1);
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe |= retry_maybe_processed(answer->err, answer->sent, answer->status);
-	call->unanswered |= answer->err == -ETIMEDOUT && answer->sent;
 	judge_try(h, call, answer);
+	refuse_late(h, call, answer);
+	call->unanswered |= answer->err == -ETIMEDOUT && answer->sent;
 
 	int64_t next_ms = next_try_in_ms(h, call, answer);
 	/* When this has opened the circuit, the failure itself says more than that. */

@@ -22,6 +22,18 @@ void flight_begin(struct flight *f, bool in_time)
 	f->in_time = in_time;
 }
 
+void flight_note(struct flight *f, const struct api_error *error)
+{
+	f->forbidden = error && (f->forbidden || error->status == 403);
+	f->rests_until_ms = error ? clock_now_ms(f->store->clock) + store_pause_ms(f->store) : 0;
+}
+
+bool flight_rests(const struct flight *f)
+{
+	return f->running || clock_now_ms(f->store->clock) < f->rests_until_ms ||
+	       store_quiet(f->store, f->quiet);
+}
+
 bool wait_ring_empty(const struct store_wait *ring)
 {
 	return ring->next == ring;
@@ -85,7 +97,7 @@ static void patience_over(struct timer *timer)
 	struct store_wait strict = { .prev = &strict, .next = &strict };
 
 	/* It may have been forbidden since. */
-	if (!store_may_be_stale(f->store, f->quiet, clock_now_ms(f->store->clock)))
+	if (!store_may_be_stale(f->store, f, clock_now_ms(f->store->clock)))
 		return;
 	store_note_failure(f->store, f->quiet, &slow);
 	f->store->quiet_until_ms[f->quiet] = clock_now_ms(f->store->clock) + STALE_QUIET_MS;

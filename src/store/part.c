@@ -82,7 +82,7 @@ static void part_take(struct store *store, struct part *part, struct blob *blob,
 
 static bool part_may_be_stale(const struct store *store, const struct part *part)
 {
-	return part->known && store_may_be_stale(store, part->flight.quiet, part->began_ms);
+	return part->known && store_may_be_stale(store, &part->flight, part->began_ms);
 }
 
 /* The common end of both fetches.  blob is NULL on an error and after a 304. */
@@ -108,6 +108,7 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 	if (!error || absent)
 		part->refreshes = part->asked_refreshes;
 
+	flight_note(&part->flight, absent ? NULL : error);
 	if (!error || absent)
 		store_note_success(store, part->flight.quiet);
 	else
@@ -194,15 +195,13 @@ static int need_part(struct store *store, struct part *part, enum age age, struc
 	if (age == AGE_OLD && part->known && part->flight.running && part->flight.in_time &&
 	    !precedes_refresh(store, part))
 		age = AGE_FRESH;
-	enum quiet quiet = part->flight.quiet;
-	if (age == AGE_OLD && stale && store_quiet(store, quiet)) {
+	if (age == AGE_OLD && stale && store_quiet(store, part->flight.quiet)) {
 		store->stale++;
 		return STORE_READY;
 	}
 	if (age != AGE_OLD)
 		store->hits++;
-	if (age == AGE_FRESH ||
-	    (age == AGE_RENEW && (part->flight.running || store_rests(store, quiet))))
+	if (age == AGE_FRESH || (age == AGE_RENEW && flight_rests(&part->flight)))
 		return STORE_READY;
 
 	if (age == AGE_RENEW) {

@@ -37,6 +37,8 @@ struct flight {
 	bool running;
 	uint64_t asked;   /* store->tick when it began */
 	bool in_time;     /* what it renews was not yet old when it began */
+	uint64_t rests_until_ms; /* the last one has failed: not again before what it renews is old */
+	bool forbidden;   /* a 403, and no better answer since: nothing old is shown */
 	unsigned answers; /* enum need: what its success satisfies */
 };
 
@@ -146,8 +148,6 @@ struct store {
 	struct readahead readahead[STORE_N_PARTS];
 
 	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
-	uint64_t rest_until_ms[N_QUIET];  /* until then nothing is renewed before it is old */
-	bool forbidden[N_QUIET];          /* a 403 came last: nothing old is shown */
 	bool refused;                /* the token was, and nothing has gone well since */
 	enum store_state state;
 	uint64_t state_since_ms;
@@ -163,6 +163,10 @@ bool wait_ring_empty(const struct store_wait *ring);
 void wait_ring_add(struct store_wait *ring, struct store_wait *w);
 void flight_init(struct flight *f, struct store *store, unsigned answers, enum quiet quiet);
 void flight_begin(struct flight *f, bool in_time);
+/* How the last one has ended; NULL: well. */
+void flight_note(struct flight *f, const struct api_error *error);
+/* Whether there is nothing to renew in the background: it is being done, or was tried just now. */
+bool flight_rests(const struct flight *f);
 void flight_end(struct flight *f, const struct api_error *error, bool may_be_stale);
 /* The answer was overtaken by a change of ours: who waits asks again. */
 void flight_end_overtaken(struct flight *f);
@@ -172,11 +176,12 @@ int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale);
 extern const struct api_error store_no_memory, store_other_account;
 uint64_t store_ttl_ms(const struct store *store);
 enum age store_age(const struct store *store, uint64_t began_ms);
-bool store_may_be_stale(const struct store *store, enum quiet quiet, uint64_t began_ms);
+/* f: what renews it, or NULL. */
+bool store_may_be_stale(const struct store *store, const struct flight *f, uint64_t began_ms);
 bool store_error_allows_stale(const struct api_error *error);
 bool store_quiet(const struct store *store, enum quiet quiet);
-/* A renewal has failed a moment ago, for whatever reason. */
-bool store_rests(const struct store *store, enum quiet quiet);
+/* For which what has failed is not tried again. */
+uint64_t store_pause_ms(const struct store *store);
 void store_note_success(struct store *store, enum quiet quiet);
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error);
 int store_fail(struct store *store, struct store_wait *w, int err);

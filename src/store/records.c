@@ -149,6 +149,8 @@ bool records_confirm(struct entry *e, uint64_t began_ms, uint64_t asked)
 	e->began_ms = began_ms;
 	e->took = asked;
 	e->unknown = false;
+	if (e->flight)
+		e->flight->forbidden = false;
 	return true;
 }
 

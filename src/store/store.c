@@ -110,16 +110,12 @@ const struct api_error store_other_account = {
 		   "another account is to be mounted apart",
 };
 
-static bool is_forbidden(const struct store *store, enum quiet quiet)
-{
-	return store->refused || store->forbidden[QUIET_ALL] || store->forbidden[quiet];
-}
-
-bool store_may_be_stale(const struct store *store, enum quiet quiet, uint64_t began_ms)
+bool store_may_be_stale(const struct store *store, const struct flight *f, uint64_t began_ms)
 {
 	uint64_t age = clock_now_ms(store->clock) - began_ms;
 
-	return !is_forbidden(store, quiet) && age < store_ttl_ms(store) + store->stale_ms;
+	return !store->refused && !store->list_flight.forbidden && !(f && f->forbidden) &&
+	       age < store_ttl_ms(store) + store->stale_ms;
 }
 
 /* "Cannot be reached or answers 5xx" (RFC 5861, 4); never after 401 or 403, and
@@ -139,11 +135,9 @@ bool store_quiet(const struct store *store, enum quiet quiet)
 	return now < store->quiet_until_ms[QUIET_ALL] || now < store->quiet_until_ms[quiet];
 }
 
-bool store_rests(const struct store *store, enum quiet quiet)
+uint64_t store_pause_ms(const struct store *store)
 {
-	uint64_t now = clock_now_ms(store->clock);
-
-	return now < store->rest_until_ms[QUIET_ALL] || now < store->rest_until_ms[quiet];
+	return store->ttl_ms < STALE_QUIET_MS ? store->ttl_ms : STALE_QUIET_MS;
 }
 
 /* After a change of the token only a list tells which account it is. */
@@ -190,9 +184,8 @@ static bool is_unreachable(const struct api_error *error)
 
 void store_note_success(struct store *store, enum quiet quiet)
 {
-	store->quiet_until_ms[QUIET_ALL] = store->quiet_until_ms[quiet] = 0;
-	store->rest_until_ms[QUIET_ALL] = store->rest_until_ms[quiet] = 0;
-	store->forbidden[quiet] = false;
+	store->quiet_until_ms[QUIET_ALL] = 0;
+	store->quiet_until_ms[quiet] = 0;
 	store->refused = false;
 	set_state(store, STORE_STATE_OK);
 }
@@ -204,18 +197,15 @@ void store_note_failure(struct store *store, enum quiet quiet, const struct api_
 	/* Who is not let in any more is not shown what was seen before, when the
 	 * service fails after that, too. */
 	store->refused |= error->err == -EACCES;
-	store->forbidden[quiet] |= error->status == 403;
 	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list &&
-		     !is_forbidden(store, quiet);
-	uint64_t pause_ms = store->ttl_ms < STALE_QUIET_MS ? store->ttl_ms : STALE_QUIET_MS;
+		     !store->refused;
 
 	store->last_error = *error;
 	store->last_error_ms = now;
 	set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
-	enum quiet whose = is_unreachable(error) ? QUIET_ALL : quiet;
-	store->rest_until_ms[whose] = now + pause_ms;
 	if (stale)
-		store->quiet_until_ms[whose] = now + pause_ms;
+		store->quiet_until_ms[is_unreachable(error) ? QUIET_ALL : quiet] =
+			now + store_pause_ms(store);
 }
 
 int store_fail(struct store *store, struct store_wait *w, int err)
@@ -233,11 +223,10 @@ int store_fail(struct store *store, struct store_wait *w, int err)
  * NULL: nothing of a record. */
 static bool usable_old(struct store *store, const struct flight *f, uint64_t began_ms)
 {
-	enum quiet quiet = f ? f->quiet : QUIET_RECORD;
-
 	if (f && f->running && f->in_time)
 		return true;
-	if (!store_quiet(store, quiet) || !store_may_be_stale(store, quiet, began_ms))
+	if (!store_quiet(store, f ? f->quiet : QUIET_RECORD) ||
+	    !store_may_be_stale(store, f, began_ms))
 		return false;
 	store->stale++;
 	return true;
@@ -277,7 +266,7 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 		return hit(store);
 	if (age == AGE_OLD && usable_old(store, f, began_ms))
 		return STORE_READY;
-	if (age == AGE_RENEW && (f->running || store_rests(store, QUIET_ALL)))
+	if (age == AGE_RENEW && flight_rests(f))
 		return hit(store);
 	if (!f->running) {
 		r = list_begin(store, age == AGE_RENEW);
@@ -286,7 +275,7 @@ static int need_list_since(struct store *store, struct store_wait *w, uint64_t b
 	}
 	if (age == AGE_RENEW)
 		return hit(store);
-	return flight_wait(f, w, store_may_be_stale(store, QUIET_ALL, began_ms));
+	return flight_wait(f, w, store_may_be_stale(store, f, began_ms));
 }
 
 int store_need_list(struct store *store, struct store_wait *w)
@@ -304,7 +293,7 @@ static bool prefer_list(struct store *store, const struct stack *stack)
 {
 	uint64_t now = clock_now_ms(store->clock);
 
-	if (!store->list || store->list->n_pages <= 1 || store_rests(store, QUIET_RECORD))
+	if (!store->list || store->list->n_pages <= 1 || store_quiet(store, QUIET_RECORD))
 		return true;
 	if (store->single && store->single != stack && now - store->single_ms < SINGLE_WINDOW_MS)
 		return true;
@@ -337,6 +326,7 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	if (r < 0)
 		error = &store_no_memory;
 
+	flight_note(e->flight, gone ? NULL : error);
 	if (!error || gone)
 		store_note_success(store, QUIET_RECORD);
 	else
@@ -345,7 +335,7 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 	if (gone)
 		store_take_gone(store, &e->stack);
 	flight_end(e->flight, gone ? NULL : error,
-		   store_may_be_stale(store, QUIET_RECORD, e->began_ms));
+		   store_may_be_stale(store, e->flight, e->began_ms));
 	stack_unref(&e->stack);
 	monitor_leave(store->monitor);
 }
@@ -390,12 +380,13 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 		    usable_old(store, unknown ? NULL : e->flight, e->began_ms))
 			return hit(store);
 		return flight_wait(e->flight, w,
-				   store_may_be_stale(store, QUIET_RECORD, e->began_ms));
+				   store_may_be_stale(store, e->flight, e->began_ms));
 	}
 	if (age == AGE_OLD &&
 	    usable_old(store, unknown ? NULL : &store->list_flight, e->began_ms))
 		return STORE_READY;
-	if (age == AGE_RENEW && (store->list_flight.running || store_rests(store, QUIET_ALL)))
+	if (age == AGE_RENEW &&
+	    (flight_rests(&store->list_flight) || (e->flight && flight_rests(e->flight))))
 		return hit(store);
 	if (!unknown && prefer_list(store, stack))
 		return need_list_since(store, w, e->began_ms);
@@ -405,7 +396,7 @@ int store_need_record(struct store *store, struct stack *stack, struct store_wai
 		return hit(store);
 	if (r < 0)
 		return store_fail(store, w, r);
-	return flight_wait(e->flight, w, store_may_be_stale(store, QUIET_RECORD, e->began_ms));
+	return flight_wait(e->flight, w, store_may_be_stale(store, e->flight, e->began_ms));
 }
 
 void store_get_stats(const struct store *store, struct store_stats *ret)

@@ -70,6 +70,7 @@ void tree_dir_unref(struct tree *tree, struct dir *dir)
 	if (tree->events.dir_gone)
 		tree->events.dir_gone(tree->events.arg, dir);
 	stack_unref(dir->stack);
+	free(dir->made_as);
 	free(dir);
 }
 
@@ -156,9 +157,17 @@ static int make_way(struct tree *tree, const char *s)
 		return 0;
 	for (unsigned i = 1; i == 1 || find_name(tree, other); i++)
 		snprintf(other, sizeof(other), "draft-%u", i);
+	char *made_as = strdup(s);
+	struct dir *draft = taken->dir;
+	int r = made_as ? tree_rename_draft(tree, draft, other) : -ENOMEM;
+	if (r < 0) {
+		free(made_as);
+		return r;
+	}
+	draft->made_as = made_as;
 	log_warning("the directory %s has no stack yet: it is called %s now, for a stack needs its "
-		    "name", s, other);
-	return tree_rename_draft(tree, taken->dir, other);
+		    "name", made_as, other);
+	return 0;
 }
 
 /* The stack's plain name, or with its id where another stack has the plain one. */
@@ -326,9 +335,11 @@ int tree_rename_draft(struct tree *tree, struct dir *dir, const char *name)
 	struct root_name *old = find_name(tree, dir->name);
 	int r = enter_name(tree, dir, name);
 
-	if (r == 0)
-		leave_name(tree, old, false);
-	return r;
+	if (r < 0)
+		return r;
+	leave_name(tree, old, false);
+	free(TAKE_PTR(dir->made_as));
+	return 0;
 }
 
 void tree_remove_draft(struct tree *tree, struct dir *dir)

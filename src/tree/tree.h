@@ -85,6 +85,7 @@ struct node {
 struct dir {
 	struct stack *stack;    /* holds a reference; NULL: a draft, which is only here */
 	const char *name;       /* its path component; "" once it is removed */
+	char *made_as;          /* the one that mkdir gave it, before a stack needed that; or NULL */
 	uint64_t cookie;        /* its place in listings; grows, never reused */
 	struct node *slots[NODE_N_SLOTS]; /* see tree_slot */
 	struct work *work;      /* the upper layer's: see dir_gone */

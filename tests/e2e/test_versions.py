@@ -707,6 +707,35 @@ def test_a_text_from_before_a_reload_is_not_taken_for_the_last_one(api, mnt):
     api.expect(list=1, record=3, put=2)
 
 
+def test_saving_again_without_a_change_keeps_the_place(api, mnt):
+    """After a reload: the text is still the last one that the process has saved."""
+    write(mnt, "one", mnt.config("one").replace(b"value0", b"value1"))
+    text = mnt.config("one").replace(b"value1", b"value2")
+    write(mnt, "one", text)
+    write(mnt, "one", text)
+    write(mnt, "one", text.replace(b"value2", b"value3"))
+    assert host(api) == "value3"
+    nothing_is_refused(mnt)
+    api.expect(list=1, record=4, put=3)
+
+
+def test_after_a_refusal_the_others_version_is_shown(api, mnt):
+    """Although somebody still has the old one open, and goes on with that."""
+    text = mnt.config("one")
+    with open(mnt / "one" / "config.json", "rb", buffering=0) as reader:
+        assert reader.read() == text
+        colleague(api, host="theirs")
+        with fails(errno.EBUSY):
+            write(mnt, "one", text.replace(b"value0", b"value1"))
+        is_shown(api, mnt)
+        assert host(api) == "theirs"
+        reader.seek(0)
+        assert reader.read() == text
+    write(mnt, "one", mnt.config("one").replace(b"theirs", b"value2"))
+    assert host(api) == "value2"
+    api.expect(list=1, record=2, put=1)
+
+
 # ---- opened before, written after ----
 
 def rewritten(mnt, old, new):
@@ -723,7 +752,10 @@ def test_opened_before_a_colleague_saved(api, mnt):
         file.seek(0)
         file.write(text)
         file.truncate()
-    assert (host(api), note(api)) == ("value1", "theirs")
+        os.fsync(file.fileno())
+        assert (host(api), note(api)) == ("value1", "theirs")
+        file.seek(0)
+        assert file.read() == mnt.config("one")
     is_shown(api, mnt)
     nothing_is_refused(mnt)
     api.expect(list=2, record=1, put=1)

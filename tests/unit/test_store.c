@@ -659,7 +659,10 @@ static void test_nothing_old_after_403(void **state)
 	fake_account_answer(&a, 3, 403, "{}");
 	assert_int_equal(w.err, -EPERM);
 
-	fake_account_advance(&a, 5000);
+	w = waiter();
+	assert_int_equal(need_token(2, &w), STORE_WAIT);
+	fake_account_answer(&a, 4, 200, "{\"systemToken\":\"other\"}");
+	fake_account_advance(&a, TTL);
 	assert_int_equal(need_token(1, &v), STORE_WAIT);
 	fake_account_fail(&a, 503);
 	assert_int_equal(v.woken, 1);
@@ -667,6 +670,10 @@ static void test_nothing_old_after_403(void **state)
 	assert_int_equal(need_dependencies(1, &e), STORE_WAIT);
 	fake_account_fail(&a, 503);
 	assert_int_equal(e.err, 0);
+	w = waiter();
+	assert_int_equal(need_token(2, &w), STORE_WAIT);
+	fake_account_fail(&a, 503);
+	assert_int_equal(w.err, 0);
 	fake_account_done(&a);
 }
 

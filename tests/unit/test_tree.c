@@ -111,6 +111,8 @@ static void test_a_draft_gives_way_to_the_stack_of_its_name(void **state)
 	assert_string_equal(dir_of(2)->name, "x~" ID_2);
 	assert_ptr_equal(tree_find(tree, "x~" ID_2, &old), dir_of(2));
 	assert_string_equal(draft->name, "draft-2");
+	assert_string_equal(draft->made_as, "x~" ID_2);
+	assert_null(other->made_as);
 	assert_ptr_equal(tree_find(tree, "draft-2", &old), draft);
 	tree_remove_draft(tree, draft);
 	tree_remove_draft(tree, other);
