@@ -509,7 +509,6 @@ def test_status_for_programs(api, mount, stacksfs):
     api.expect(list=1)
 
 
-@pytest.mark.any_requests("a failed request is tried again")
 @pytest.mark.skipif(os.getuid() != 0 or os.stat("/dev/fuse").st_mode & 0o006 != 0o006 or
                     not shutil.which("setpriv"), reason="only root, and only where all may mount")
 def test_root_sees_another_users_mount(api, token_file, stacksfs):
@@ -535,6 +534,7 @@ def test_root_sees_another_users_mount(api, token_file, stacksfs):
     api.expect(list=2)
 
 
+@pytest.mark.any_requests("a failed request is tried again")
 def test_status_for_monitoring(api, mount, stacksfs):
     mnt = mount(api, ttl=1, timeout=2)
     mnt.config("one")
