@@ -26,6 +26,10 @@ void flight_note(struct flight *f, const struct api_error *error)
 {
 	f->forbidden = error && (f->forbidden || error->status == 403);
 	f->rests_until_ms = error ? clock_now_ms(f->store->clock) + store_pause_ms(f->store) : 0;
+	if (error)
+		store_note_failure(f->store, f->quiet, error);
+	else
+		store_note_success(f->store, f->quiet);
 }
 
 bool flight_rests(const struct flight *f)

@@ -60,7 +60,6 @@ static void list_failed(struct store *store, const struct api_error *error)
 	store->list_again = false;
 	store->list_is_refresh = false;
 	flight_note(&store->list_flight, &kept);
-	store_note_failure(store, QUIET_ALL, &kept);
 	first_page(store, &kept);
 	flight_end(&store->list_flight, &kept,
 		   store->list && store_may_be_stale(store, &store->list_flight, store->list_began_ms));
@@ -153,7 +152,6 @@ static void list_taken(struct store *store, struct api_list *list, bool lacks_so
 	store->list_is_refresh = false;
 	store->list_again = false;
 	flight_note(&store->list_flight, NULL);
-	store_note_success(store, QUIET_ALL);
 	first_page(store, NULL);
 	flight_end(&store->list_flight, NULL, false);
 	begin_next_list(store);

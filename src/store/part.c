@@ -109,10 +109,6 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 		part->refreshes = part->asked_refreshes;
 
 	flight_note(&part->flight, absent ? NULL : error);
-	if (!error || absent)
-		store_note_success(store, part->flight.quiet);
-	else
-		store_note_failure(store, part->flight.quiet, error);
 	readahead_answered(store, part->stack, part->which);
 	if (error && !absent && part->ahead)
 		readahead_failed(store, part->which);

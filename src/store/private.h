@@ -163,7 +163,7 @@ bool wait_ring_empty(const struct store_wait *ring);
 void wait_ring_add(struct store_wait *ring, struct store_wait *w);
 void flight_init(struct flight *f, struct store *store, unsigned answers, enum quiet quiet);
 void flight_begin(struct flight *f, bool in_time);
-/* How the last one has ended; NULL: well. */
+/* How the last one has ended, for itself and for the store; NULL: well. */
 void flight_note(struct flight *f, const struct api_error *error);
 /* Whether there is nothing to renew in the background: it is being done, or was tried just now. */
 bool flight_rests(const struct flight *f);

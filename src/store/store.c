@@ -327,10 +327,6 @@ static void record_done(void *arg, const struct api_error *error, struct record 
 		error = &store_no_memory;
 
 	flight_note(e->flight, gone ? NULL : error);
-	if (!error || gone)
-		store_note_success(store, QUIET_RECORD);
-	else
-		store_note_failure(store, QUIET_RECORD, error);
 	/* A list that is under way may have read its page before. */
 	if (gone)
 		store_take_gone(store, &e->stack);
