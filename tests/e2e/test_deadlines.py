@@ -84,47 +84,42 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_server_that_says_nothing_to_a_client_hello(api, mount, work, call):
-    if not TlsFront.program():
-        pytest.skip("no nghttpx here (Debian: nghttp2-proxy)")
-    with contextlib.ExitStack() as stack:
-        front = stack.enter_context(TlsFront(api, work / "tls", args=["--no-ocsp"]))
-        gate = stack.enter_context(contextlib.closing(Gate(front.port)))
-        mnt = mount(api, url=f"https://127.0.0.1:{gate.port}", cacert=front.cacert,
-                    timeout=TIMEOUT_S)
-        mnt.read("three", "systemToken")  # else rm would ask for it, too
-        text = mnt.config("one")
-        empty(mnt)
-        gate.hold()
-        with in_time(), fails(errno.ETIMEDOUT):
-            call(mnt)
-        assert "SSL connection timeout" in messages(mnt)[-1]
-        assert mnt.config("one") == text
-        assert mnt.stop() == []
-
-
 @pytest.fixture
 def gated(api, mount, work):
-    """A mount over HTTP/2, and the gate that its connections go through."""
+    """gated(timeout=…): a mount over HTTP/2, ready for CALLS, and the gate that its connections go
+    through."""
     if not TlsFront.program():
         pytest.skip("no nghttpx here (Debian: nghttp2-proxy)")
     with contextlib.ExitStack() as stack:
         front = stack.enter_context(TlsFront(api, work / "tls", args=["--no-ocsp"]))
         gate = stack.enter_context(contextlib.closing(Gate(front.port)))
-        mnt = mount(api, url=f"https://127.0.0.1:{gate.port}", cacert=front.cacert,
-                    timeout=DEAD_TIMEOUT_S)
-        mnt.read("three", "systemToken")
-        empty(mnt)
-        yield mnt, gate
-        assert mnt.stop() == []
+
+        def make(**options):
+            mnt = mount(api, url=f"https://127.0.0.1:{gate.port}", cacert=front.cacert, **options)
+            mnt.read("three", "systemToken")  # else rm would ask for it, too
+            empty(mnt)
+            return mnt, gate
+
+        yield make
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_server_that_says_nothing_to_a_client_hello(gated, call):
+    mnt, gate = gated(timeout=TIMEOUT_S)
+    text = mnt.config("one")
+    gate.hold()
+    with in_time(), fails(errno.ETIMEDOUT):
+        call(mnt)
+    assert "SSL connection timeout" in messages(mnt)[-1]
+    assert mnt.config("one") == text
+    assert mnt.stop() == []
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_connection_that_has_died_without_a_word(gated, call):
     """As after a change of networks.  It takes half of the time to see it, and then it is left; what
     asks nothing before it changes something may need all of it."""
-    mnt, gate = gated
+    mnt, gate = gated(timeout=DEAD_TIMEOUT_S)
     gate.mute()
     if call is rotate:
         with fails(errno.ETIMEDOUT):
@@ -136,6 +131,7 @@ def test_a_connection_that_has_died_without_a_word(gated, call):
         rotate(mnt)
         mnt.read("one", "dependencies")
         assert time.monotonic() - began < DEAD_TIMEOUT_S / 4
+    assert mnt.stop() == []
 
 
 # ---- sums of requests ----
