@@ -156,6 +156,28 @@ int fs_step_open(struct fs *fs, struct fs_op *op)
 	return open_file(fs, node, op);
 }
 
+/* The last one closes it.  To drop the pages would be to drop the attributes, too. */
+static void wipe_token(struct fs *fs, struct node *node)
+{
+	static const char zeros[TOKEN_PAGES];
+
+	if (!fill_token(fs, node, zeros))
+		fs_drop_node(fs, node);
+}
+
+static void release(struct fs *fs, struct fs_handle *handle)
+{
+	struct node *node = handle->node;
+	bool wrote = handle->writes;
+
+	handle_free(handle);
+	if (node->kind == NODE_TOKEN && node->opens == 1 && node->lookups > 0)
+		wipe_token(fs, node);
+	if (wrote && --node->writers == 0)
+		edit_last_close(fs, node);
+	tree_close(fs->tree, node);
+}
+
 static bool is_fresh(const struct fs *fs, const struct node *node)
 {
 	if (clock_now_ms(fs->clock) >= node->fresh_until_ms)
@@ -169,25 +191,31 @@ static bool is_fresh(const struct fs *fs, const struct node *node)
 /* It takes a microsecond or two more of the caller's time to look at the directory and
  * at the store, whose memory is cold: so this does not, but where something is hidden
  * somewhere, of which whoever hid it may be the caller. */
-uint64_t fs_open_fresh(struct fs *fs, uint64_t id, int flags, pid_t tid, bool *ret_keep_cache)
+bool fs_open_fresh(struct fs *fs, uint64_t id, int flags, pid_t tid,
+		   bool (*answer)(void *arg, uint64_t handle, bool keep_cache), void *arg)
 {
 	struct fs_handle *handle = NULL;
 
 	if (can_write(flags) || log_enabled(LOG_LEVEL_DEBUG))
-		return 0;
+		return false;
 	monitor_enter(fs->monitor);
 	struct node *node = tree_node(fs->tree, id);
 
 	if (node && fs->n_hidden == 0 && is_fresh(fs, node))
 		handle = handle_new(fs, node);
 	if (handle) {
+		bool keep_cache = node->kind == NODE_STACK || may_keep_pages(fs, node);
+		bool taken = answer(arg, (uintptr_t)handle, keep_cache);
+
 		store_hit(fs->store);
 		if (node->kind == NODE_STACK)
 			openers_add(&fs->openers, node->dir_cookie, tid);
-		*ret_keep_cache = node->kind == NODE_STACK || may_keep_pages(fs, node);
+		if (!taken)
+			release(fs, handle);
+		tree_foresee(fs->tree, id);
 	}
 	monitor_leave(fs->monitor);
-	return (uintptr_t)handle;
+	return handle != NULL;
 }
 
 /* A text that may change before the reply has left is copied. */
@@ -336,15 +364,6 @@ int fs_step_readlink(struct fs *fs, struct fs_op *op)
 	return op->own ? 0 : -ENOMEM;
 }
 
-/* The last one closes it.  To drop the pages would be to drop the attributes, too. */
-static void wipe_token(struct fs *fs, struct node *node)
-{
-	static const char zeros[TOKEN_PAGES];
-
-	if (!fill_token(fs, node, zeros))
-		fs_drop_node(fs, node);
-}
-
 bool fs_writes(uint64_t id)
 {
 	const struct fs_handle *handle = (const struct fs_handle *)(uintptr_t)id;
@@ -354,17 +373,7 @@ bool fs_writes(uint64_t id)
 
 void fs_release(struct fs *fs, uint64_t id)
 {
-	struct fs_handle *handle = (struct fs_handle *)(uintptr_t)id;
-
 	monitor_enter(fs->monitor);
-	struct node *node = handle->node;
-	bool wrote = handle->writes;
-
-	handle_free(handle);
-	if (node->kind == NODE_TOKEN && node->opens == 1 && node->lookups > 0)
-		wipe_token(fs, node);
-	if (wrote && --node->writers == 0)
-		edit_last_close(fs, node);
-	tree_close(fs->tree, node);
+	release(fs, (struct fs_handle *)(uintptr_t)id);
 	monitor_leave(fs->monitor);
 }

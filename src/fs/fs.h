@@ -191,10 +191,12 @@ NODISCARD int fs_start(struct fs *fs, void (*first_page)(void *arg, const struct
 void fs_set_kernel(struct fs *fs, const struct fs_kernel *kernel);
 
 /* The most frequent call, an open that needs nothing: of a stack's directory, or of a
- * file that is only to be read, where what the kernel keeps of it is fresh.  The
- * handle, and whether the kernel may go on keeping that; 0: it is no such open, or it
- * is to be seen in the log: submit it. */
-uint64_t fs_open_fresh(struct fs *fs, uint64_t node, int flags, pid_t tid, bool *ret_keep_cache);
+ * file that is only to be read, where what the kernel keeps of it is fresh.  answer is
+ * called before all that can wait, inside the monitor, with the handle and whether the
+ * kernel may go on keeping that; it says false when nobody took the handle.
+ * Returns false for no such open, or one that is to be seen in the log: submit it. */
+bool fs_open_fresh(struct fs *fs, uint64_t node, int flags, pid_t tid,
+		   bool (*answer)(void *arg, uint64_t handle, bool keep_cache), void *arg);
 void fs_submit(struct fs *fs, struct fs_op *op);
 void fs_op_end(struct fs_op *op);
 /* End the parked op with that serial by -EINTR; nothing when there is none. */

@@ -17,17 +17,15 @@ static bool may_pass(const struct mount *mount, const struct fuse_in_header *in)
 	return in->uid == 0 || in->uid == mount->owner;
 }
 
-static bool open_fresh(struct mount *mount, const struct fuse_in_header *in)
-{
-	const struct fuse_open_in *arg = (const void *)(in + 1);
-	bool keep_cache = false;
+struct opening {
+	const struct mount *mount;
+	const struct fuse_in_header *in;
+};
 
-	if (!may_pass(mount, in))
-		return false;
-	uint64_t handle = fs_open_fresh(mount->fs, in->nodeid, (int)arg->flags, (pid_t)in->pid,
-					&keep_cache);
-	if (!handle)
-		return false;
+static bool answer_open(void *arg, uint64_t handle, bool keep_cache)
+{
+	const struct opening *opening = arg;
+	const struct fuse_in_header *in = opening->in;
 	const struct {
 		struct fuse_out_header header;
 		struct fuse_open_out open;
@@ -38,9 +36,17 @@ static bool open_fresh(struct mount *mount, const struct fuse_in_header *in)
 								    : FOPEN_NOFLUSH) |
 					(keep_cache ? FOPEN_KEEP_CACHE : 0) },
 	};
-	if (write(fuse_session_fd(mount->session), &reply, sizeof(reply)) < 0)
-		fs_release(mount->fs, handle);
-	return true;
+
+	return write(fuse_session_fd(opening->mount->session), &reply, sizeof(reply)) >= 0;
+}
+
+static bool open_fresh(struct mount *mount, const struct fuse_in_header *in)
+{
+	const struct fuse_open_in *arg = (const void *)(in + 1);
+	struct opening opening = { mount, in };
+
+	return may_pass(mount, in) && fs_open_fresh(mount->fs, in->nodeid, (int)arg->flags,
+						    (pid_t)in->pid, answer_open, &opening);
 }
 
 /* A program that closes a file opens the next one, and waits for that. */

@@ -16,6 +16,8 @@ static const unsigned char role_of[NODE_N_SLOTS] = {
 	[NODE_ID_LINK - NODE_STACK] = 4,
 };
 
+#define FORESEEN 4 /* a directory and its files */
+
 #define ROLE_BITS 3
 #define OLD_NAME_ROLE 5
 #define LOCAL_ROLE    6
@@ -174,6 +176,20 @@ struct node *tree_node(const struct tree *tree, uint64_t id)
 	struct node *node = i < tree->n_places ? tree->places[i].node : NULL;
 
 	return node && node->id == id ? node : NULL;
+}
+
+void tree_foresee(const struct tree *tree, uint64_t id)
+{
+	uint32_t next = (uint32_t)id + 1;
+
+	for (uint32_t i = next; i < next + FORESEEN && i < tree->n_places; i++) {
+		const struct node *node = tree->places[i].node;
+
+		if (node) {
+			__builtin_prefetch(&node->id, 1);
+			__builtin_prefetch(&node->dir_cookie, 1);
+		}
+	}
 }
 
 void tree_each_node(const struct tree *tree, void (*see)(void *arg, struct node *node), void *arg)

@@ -178,6 +178,10 @@ size_t tree_upcoming(struct tree *tree, const struct dir *dir, enum tree_order o
 /* NULL when the kernel names what we do not have. */
 struct node *tree_node(const struct tree *tree, uint64_t id);
 struct node *tree_fixed(const struct tree *tree, enum node_kind kind);
+/* Have the nodes that were made next after that one at hand, in the processor's caches: who
+ * goes through directories opens them next, and to fetch a node from memory takes longer than
+ * all else of an open. */
+void tree_foresee(const struct tree *tree, uint64_t id);
 /* All of them; see must not make or free any. */
 void tree_each_node(const struct tree *tree, void (*see)(void *arg, struct node *node), void *arg);
 /* Its id; the only thing here that may be asked outside the monitor. */

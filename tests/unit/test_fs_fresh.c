@@ -29,16 +29,35 @@ static int setup(void **state)
 	return 0;
 }
 
+struct answer {
+	uint64_t handle; /* 0: none was given */
+	bool keep_cache;
+};
+
+static bool take_answer(void *arg, uint64_t handle, bool keep_cache)
+{
+	*(struct answer *)arg = (struct answer){ handle, keep_cache };
+	return true;
+}
+
+static struct answer open_fresh(uint64_t node, int flags)
+{
+	struct answer answer = { 0 };
+	bool opened = fs_open_fresh(fw.fs, node, flags, fw.tid, take_answer, &answer);
+
+	assert_int_equal(opened, answer.handle != 0);
+	return answer;
+}
+
 /* Whether it needs nothing; the kernel may keep what it has. */
 static bool is_fresh_to(uint64_t node, int flags)
 {
-	bool keep = false;
-	uint64_t handle = fs_open_fresh(fw.fs, node, flags, fw.tid, &keep);
+	struct answer answer = open_fresh(node, flags);
 
-	if (!handle)
+	if (!answer.handle)
 		return false;
-	assert_true(keep);
-	fw_close(handle);
+	assert_true(answer.keep_cache);
+	fw_close(answer.handle);
 	return true;
 }
 
@@ -225,36 +244,49 @@ static bool page_is_blank(void)
 static void test_a_token_is_filled_in_and_wiped(void **state)
 {
 	uint64_t token = token_node();
-	bool keep;
 
 	fw_forget_drops();
 	open_once(token); /* what size the kernel thinks it has is not known */
 	assert_int_equal(fw.fills, 1);
 	assert_true(page_is_blank());
-	uint64_t handle = fs_open_fresh(fw.fs, token, O_RDONLY, fw.tid, &keep);
-	assert_int_not_equal(handle, 0);
-	assert_true(keep);
+	struct answer answer = open_fresh(token, O_RDONLY);
+	assert_true(answer.keep_cache);
 	assert_memory_equal(fw.page, "secret\n", fw.page_len);
-	fw_close(handle);
+	fw_close(answer.handle);
 	assert_true(page_is_blank());
 	assert_string_equal(fw.dropped, "");
+}
+
+static bool refuse_answer(void *arg, uint64_t handle, bool keep_cache)
+{
+	return false;
+}
+
+/* Who asked has gone meanwhile. */
+static void test_what_nobody_took_is_closed(void **state)
+{
+	uint64_t token = token_node();
+
+	open_once(token);
+	assert_true(fs_open_fresh(fw.fs, token, O_RDONLY, fw.tid, refuse_answer, NULL));
+	assert_int_equal(fw.fills, 3);
+	assert_true(page_is_blank());
 }
 
 /* While somebody else has it open, a page may be locked by a READ that waits for us. */
 static void test_a_token_is_filled_in_for_the_first(void **state)
 {
 	uint64_t token = token_node();
-	bool keep = true;
 
 	open_once(token);
 	uint64_t first = fw_open(token, O_RDONLY);
 	unsigned fills = fw.fills;
-	uint64_t second = fs_open_fresh(fw.fs, token, O_RDONLY, fw.tid, &keep);
-	assert_int_not_equal(second, 0);
-	assert_false(keep);
+	struct answer second = open_fresh(token, O_RDONLY);
+	assert_int_not_equal(second.handle, 0);
+	assert_false(second.keep_cache);
 	fw_close(first);
 	assert_int_equal(fw.fills, fills);
-	fw_close(second);
+	fw_close(second.handle);
 	assert_true(page_is_blank());
 }
 
@@ -294,6 +326,7 @@ int main(void)
 		TEST(test_an_opener_is_remembered),
 		TEST(test_a_token_is_filled_in_and_wiped),
 		TEST(test_a_token_is_filled_in_for_the_first),
+		TEST(test_what_nobody_took_is_closed),
 		TEST(test_a_token_that_cannot_be_wiped_is_dropped),
 	};
 
