@@ -62,19 +62,28 @@ static void change_core(void)
 		(void)sched_setaffinity(0, sizeof(all), &all);
 }
 
+static bool has_one_core(void)
+{
+	cpu_set_t cores;
+
+	return sched_getaffinity(0, sizeof(cores), &cores) == 0 && CPU_COUNT(&cores) == 1;
+}
+
 /* A program that goes through files asks for the next one some microseconds after
  * it has the last.  To fall asleep and be woken takes longer, and much longer
  * where a core has to come out of its idle state; so we look for a while before
  * we sleep.  How long depends on whether the last request was worth to be waited for;
  * and whoever is still waiting for an answer sends no other, so that there is nothing
- * to look for, and others need the core. */
+ * to look for, and others need the core.  Where it is the only one, who would send the next
+ * request is who we keep from it. */
 static ssize_t linger(const struct mount *mount, int fd, void *buf, size_t len, bool *crowded)
 {
 	int64_t began_ns = now_ns(), now = began_ns;
 	ssize_t n = -1;
 
 	errno = EAGAIN;
-	while (n < 0 && errno == EAGAIN && now - began_ns < mount->linger_ns) {
+	while (n < 0 && errno == EAGAIN && mount->may_linger &&
+	       now - began_ns < mount->linger_ns) {
 		n = look(fd, buf, len);
 		if (n < 0 && errno == EAGAIN)
 			*crowded |= give_way(&now);
@@ -176,6 +185,8 @@ int device_take(struct mount *mount)
 
 	int fd = fuse_session_fd(mount->session);
 	int flags = fcntl(fd, F_GETFL);
+
+	mount->may_linger = !has_one_core();
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;

@@ -24,6 +24,7 @@ struct mount {
 	_Atomic bool looping;
 	uid_t owner;
 	/* The loop's own. */
+	bool may_linger;
 	int64_t linger_ns;   /* before it sleeps */
 	int64_t may_move_ns; /* to another core; on CLOCK_MONOTONIC */
 	struct released {

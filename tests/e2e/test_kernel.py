@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from mount import output_of
-from opcodes import settled_replies, stored
+from opcodes import calls, settled_replies, stored
 
 STACKS = 40
 
@@ -67,6 +67,24 @@ def test_a_listing_brings_names_and_attributes_along(api, mount):
     for entry in os.scandir(mnt.path):
         entry.stat()
     assert settled_replies(mnt.pid) - before in range(STACKS // 2)
+    api.expect(list=1)
+
+
+def test_an_only_core_is_left_to_the_caller(api, new_mount):
+    """Who looks for the next request without end there keeps its sender from it."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        mnt = new_mount(api).start()
+        names = mnt.names()
+        output_of(["cat", *(mnt / name / "config.json" for name in names)])
+        replies, reads = settled_replies(mnt.pid), calls(mnt.pid, "syscr")
+        output_of(["cat", *(mnt / name / "config.json" for name in names)])
+        replies = settled_replies(mnt.pid) - replies
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert STACKS <= replies
+    assert calls(mnt.pid, "syscr") - reads <= 2 * replies + 10, "one in vain before each sleep"
     api.expect(list=1)
 
 

@@ -24,18 +24,20 @@ NOTIFY_STORE = 4
 ASYNCHRONOUS = {"FORGET", "BATCH_FORGET", "RELEASE", "RELEASEDIR", "INTERRUPT"}
 
 
+def calls(pid, name):
+    """How often a process has read ("syscr"), or written ("syscw")."""
+    text = pathlib.Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+    return int(re.search(rf"{name}: (\d+)", text).group(1))
+
+
 def settled_replies(pid):
     """How often a process has written, once the last release has come too: nobody waits for those.
 
     A mount that has nothing to ask the API writes its replies only."""
-    def writes():
-        text = pathlib.Path(f"/proc/{pid}/io").read_text(encoding="ascii")
-        return int(re.search(r"syscw: (\d+)", text).group(1))
-
-    seen = [writes()]
+    seen = [calls(pid, "syscw")]
 
     def unchanged():
-        seen.append(writes())
+        seen.append(calls(pid, "syscw"))
         return len(seen) > 5 and len(set(seen[-5:])) == 1
 
     eventually(unchanged)
