@@ -56,17 +56,27 @@ def end(process):
 
 
 @contextlib.contextmanager
-def on_one_core():
-    """What is started runs on the first core only.
-
-    The service is another machine's work: where the scheduler happens to put its programs must not
-    decide how fast a client is."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
+def on_cores(cores):
+    """What is started runs on these only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, before)
+
+
+def cores_of_service():
+    """The first one: it is another machine's work, and where the scheduler happens to put its
+    programs must not decide how fast a client is."""
+    return {min(os.sched_getaffinity(0))}
+
+
+def cores_of_client():
+    """The others, for as long as the service works: nor must it decide how much of the service's
+    core a client takes, which it could not have of another machine's."""
+    cores = os.sched_getaffinity(0)
+    return cores - cores_of_service() or cores
 
 
 @dataclasses.dataclass
@@ -170,7 +180,7 @@ class World:
         self.rtt_ms, self.stacks = rtt_ms, stacks
         self.http1 = http1
         self.mounts = 0
-        with on_one_core(), contextlib.ExitStack() as stack:
+        with on_cores(cores_of_service()), contextlib.ExitStack() as stack:
             self.api = Account(BUILD / "stacks-emulator", stacks=stacks, page_size=100,
                                log_dir=self.folder)
             stack.callback(self.api.stop)
