@@ -20,6 +20,7 @@
 #include "draft/mask.h"
 #include "draft/outcome.h"
 #include "draft/scrub.h"
+#include "draft/versions.h"
 #include "tree/tree.h"
 
 #define REQUEST_LINE "POST /v1/stacks "
@@ -38,7 +39,11 @@ struct create {
 	uint64_t deadline_ms;
 	struct timer timer;
 	struct store_wait wait; /* for a list */
-	struct buf body;        /* until it becomes memory->sent */
+	struct process who;
+	struct buf body;         /* until it becomes memory->sent */
+	struct buf own;          /* without the name that it was given; empty: the same */
+	struct buf modified;     /* what the text names as its version */
+	struct stack_id brought; /* its _id; zeroed: none */
 	uint64_t cookie;        /* the newest stack's when it was sent */
 	bool sent;
 	struct api_error error; /* the POST's own */
@@ -105,10 +110,28 @@ static void fail_unlisted(struct create *c, const struct api_error *cause)
 	fail_unsettled(c, c->sent ? &c->error : cause);
 }
 
+/* Another text than this one's may have made it, the last time. */
+static void note_maker(const struct create *c, const struct stack *stack, bool by_this)
+{
+	CLEANUP(buf_wipe) struct buf kept = BUF_INIT(DOCUMENT_MAX_BYTES);
+	const struct buf *own = c->own.len ? &c->own : c->body.len ? &c->body : &c->memory->sent;
+	struct document record = { stack->record->text, stack->record->text_len };
+
+	if (!by_this)
+		own = &c->memory->sent;
+	if (document_record_body(record, &kept) < 0)
+		return; /* no memory to go on from it */
+	versions_made(c->changes->versions, stack, &c->who, &c->brought);
+	versions_saved(c->changes->versions, stack, &c->who, document_of(own), document_of(&kept),
+		       by_this && c->modified.len ? c->modified.data : "",
+		       by_this ? c->modified.len : 0, true);
+}
+
 static void succeed(struct create *c, struct change_result *result)
 {
 	struct changes *changes = c->changes;
 
+	note_maker(c, result->stack, !result->to_save.text);
 	changes->created[changes->n_created++ % CHANGES_CREATED] = result->stack->id;
 	forget(c->memory);
 	end(c, result);
@@ -119,6 +142,8 @@ static void create_free(struct create *c)
 	if (!c)
 		return;
 	buf_wipe(&c->body);
+	buf_wipe(&c->own);
+	buf_done(&c->modified);
 	free(c);
 }
 DEFINE_CLEANUP(struct create, create_free)
@@ -525,8 +550,8 @@ static int write_body(struct document text, struct document original, struct buf
 }
 
 /* The body that is sent for a text, or *e. */
-static int make_body(const struct changes *changes, const char *component, struct document text,
-		     struct buf *out, struct api_error *e)
+static int make_body(struct create *c, const char *component, struct document text,
+		     struct api_error *e)
 {
 	CLEANUP(document_facts_done) struct document_facts facts = { 0 };
 	CLEANUP(buf_wipe) struct buf named = BUF_INIT(DOCUMENT_MAX_BYTES);
@@ -545,11 +570,20 @@ static int make_body(const struct changes *changes, const char *component, struc
 		memcpy(e->field, "name", sizeof("name"));
 		return e->err;
 	}
-	if (!keeps_its_name(component, &facts)) {
+	const struct document original = original_of(c->changes, &facts);
+	const bool is_named = keeps_its_name(component, &facts);
+
+	if (facts.has_id == DOCUMENT_GIVEN)
+		c->brought = facts.id;
+	r = buf_append(&c->modified, facts.modified.data, facts.modified.len);
+	if (r < 0)
+		outcome_failed(r, e);
+	if (r == 0 && !is_named)
+		r = write_body(text, original, &c->own, e);
+	if (r == 0 && !is_named)
 		r = give_name(component, text, &named, e);
-		text = document_of(&named);
-	}
-	return r < 0 ? r : write_body(text, original_of(changes, &facts), out, e);
+	return r < 0 ? r
+		     : write_body(is_named ? text : document_of(&named), original, &c->body, e);
 }
 
 /* ---- the beginning ---- */
@@ -576,8 +610,8 @@ static void end_at_once(struct create *c, struct change_result *result)
 }
 
 void create_stack(struct changes *changes, const char *component, struct document text,
-		  struct create_memory *memory, uint64_t deadline_ms, change_done_fn *done,
-		  void *arg)
+		  struct create_memory *memory, const struct process *who, uint64_t deadline_ms,
+		  change_done_fn *done, void *arg)
 {
 	CLEANUP(create_freep) struct create *c = calloc(1, sizeof(*c));
 	CLEANUP(buf_done) struct buf shown = BUF_INIT(MAX_SHOWN_BYTES);
@@ -594,8 +628,9 @@ void create_stack(struct changes *changes, const char *component, struct documen
 	c->deadline_ms = deadline_ms ? deadline_ms : clock_now_ms(changes->clock) + changes->timeout_ms;
 	c->done = done;
 	c->arg = arg;
-	c->body = (struct buf)BUF_INIT(DOCUMENT_MAX_BYTES);
-	if (make_body(changes, component, text, &c->body, &result.error) < 0) {
+	c->who = *who;
+	c->body = c->own = c->modified = (struct buf)BUF_INIT(DOCUMENT_MAX_BYTES);
+	if (make_body(c, component, text, &result.error) < 0) {
 		end_at_once(c, &result);
 	} else if (changes->dry_run) {
 		show_request(c, &result, &shown);

@@ -6,6 +6,7 @@
 #ifndef DRAFT_CREATE_H
 #define DRAFT_CREATE_H
 
+#include "base/process.h"
 #include "draft/change.h"
 #include "draft/document.h"
 
@@ -33,12 +34,13 @@ void create_memory_done(struct create_memory *memory); /* wipes */
  * changed until then, result->to_save is what the caller is to save into
  * result->stack (by save_text; not the text itself, whose _id is another stack's).
  *
- * deadline_ms: see save_text.
+ * who, deadline_ms: see save_text.  Who has made a stack goes on from the text that it was
+ * made of, as from one that was saved.
  *
  * Refused without a request: as save_text, and a name that is not UTF-8 (-EBADMSG);
  * never for an _id. */
 void create_stack(struct changes *changes, const char *component, struct document text,
-		  struct create_memory *memory, uint64_t deadline_ms, change_done_fn *done,
-		  void *arg);
+		  struct create_memory *memory, const struct process *who, uint64_t deadline_ms,
+		  change_done_fn *done, void *arg);
 
 #endif

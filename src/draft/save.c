@@ -294,8 +294,9 @@ static int refuse_conflict(struct save *s, const char *why, const struct value_p
 {
 	s->result.conflict = true;
 	return refuse_fields(s, -EBUSY, why, fields,
-			     "reload and make the change again, or remove the \"lastModified\" "
-			     "line to overwrite");
+			     s->modified.len ? "reload and make the change again, or remove the "
+					       "\"lastModified\" line to overwrite"
+					     : "reload and make the change again");
 }
 
 static int refuse_masks(struct save *s, const struct value_paths *masks)
@@ -326,7 +327,8 @@ static int check_facts(struct save *s, const struct document_facts *facts)
 		return refuse(s, "name", "name is no string");
 	if (facts->has_id == DOCUMENT_GIVEN)
 		other = store_find(s->changes->store, &facts->id);
-	if (other && stack_id_compare(&other->id, &s->stack->id) != 0)
+	if (other && stack_id_compare(&other->id, &s->stack->id) != 0 &&
+	    !versions_brought(s->changes->versions, s->stack, &s->who, &facts->id))
 		return refuse_other_id(s, other);
 	return 0;
 }

@@ -39,6 +39,8 @@ struct past {
 	unsigned n_served;
 	struct saved saved[VERSIONS_SAVED_PER_STACK]; /* likewise; one of a process and a version */
 	unsigned n_saved;
+	struct process maker;    /* pid 0: nobody here */
+	struct stack_id brought; /* in the text that it was made of; zeroed: none */
 };
 
 struct versions {
@@ -242,6 +244,32 @@ void versions_saved(struct versions *versions, const struct stack *stack,
 	keep_bound(versions);
 }
 
+/* ---- who made the stack ---- */
+
+void versions_made(struct versions *versions, const struct stack *stack, const struct process *who,
+		   const struct stack_id *brought)
+{
+	struct past *past = who->pid ? make_past(versions, stack) : NULL;
+
+	if (!past)
+		return;
+	past->maker = *who;
+	past->brought = *brought;
+}
+
+static bool is_maker(const struct past *past, const struct process *who)
+{
+	return past && process_same(&past->maker, who);
+}
+
+bool versions_brought(const struct versions *versions, const struct stack *stack,
+		      const struct process *who, const struct stack_id *id)
+{
+	const struct past *past = find_past(versions, stack);
+
+	return is_maker(past, who) && stack_id_compare(&past->brought, id) == 0;
+}
+
 /* ---- looking for a base ---- */
 
 /* All versions that were served, the oldest first. */
@@ -332,13 +360,17 @@ static bool is_left(const struct past *past, const struct saved *saved)
 static const struct saved *find_saved(const struct past *past, const struct process *who,
 				      const struct value *modified)
 {
-	if (!modified || modified->type != JSON_STRING || modified->n == 0)
+	bool named = modified && modified->type == JSON_STRING && modified->n > 0;
+	size_t len = named ? modified->n : 0;
+
+	/* A text that names none is one that it was removed from, but for whom it never had one. */
+	if (!named && !is_maker(past, who))
 		return NULL;
 	for (unsigned i = 0; past && i < past->n_saved; i++) {
 		const struct saved *saved = &past->saved[i];
 
-		if (process_same(&saved->who, who) && saved->modified.len == modified->n &&
-		    memcmp(saved->modified.data, modified->bytes, modified->n) == 0)
+		if (process_same(&saved->who, who) && saved->modified.len == len &&
+		    (len == 0 || memcmp(saved->modified.data, modified->bytes, len) == 0))
 			return is_left(past, saved) ? NULL : saved;
 	}
 	return NULL;

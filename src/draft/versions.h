@@ -48,17 +48,25 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 void versions_saved(struct versions *versions, const struct stack *stack, const struct process *who,
 		    struct document body, struct document kept, const char *modified,
 		    size_t modified_len, bool sent);
+/* The process has made the stack, of a text in which another one's _id was, or a zeroed one: it
+ * goes on from that text, which names no version of this stack.  versions_saved tells what
+ * the text is.  Without memory it is forgotten. */
+void versions_made(struct versions *versions, const struct stack *stack, const struct process *who,
+		   const struct stack_id *brought);
+/* Whether it is the process that made the stack, of a text with that _id. */
+bool versions_brought(const struct versions *versions, const struct stack *stack,
+		      const struct process *who, const struct stack_id *id);
 void versions_forget(struct versions *versions, const struct stack *stack);
 
 enum versions_base {
 	VERSIONS_BASE,    /* out has its body */
-	VERSIONS_FRESH,   /* the text names no version: the fresh record itself */
+	VERSIONS_FRESH,   /* it names no version, and did not make the stack: the fresh record itself */
 	VERSIONS_UNKNOWN, /* it names one that is not known here: there is no base */
 };
 
 /* The base of a whole text that was checked (design: two writers).  The first that
  * applies: what the same process last saved, when the text names the same version
- * by its lastModified; when the text equals a version that was served: that one,
+ * by its lastModified, or none and the process has made the stack; when the text equals a version that was served: that one,
  * followed along plain saves; the version that it names; unknown; none named.
  * Appends the body to out for VERSIONS_BASE, and to kept the same as the server keeps
  * it, where that is known to be another one.  fresh: the record as just read,

@@ -204,7 +204,7 @@ static void send(struct fs_change *c, struct document doc, const struct process 
 	struct work *work = work_get(c->fs, c->dir);
 	if (work)
 		create_stack(changes, c->dir->made_as ? c->dir->made_as : c->dir->name, doc,
-			     &work->memory, c->deadline_ms, done, c);
+			     &work->memory, who, c->deadline_ms, done, c);
 	else
 		done(c, &(struct change_result){
 				.err = -ENOMEM,

@@ -11,7 +11,7 @@ import subprocess
 import programs
 import pytest
 from account import LIST, RECORD, stack_id
-from editors import EDITORS
+from editors import EDITORS, Vim
 from mount import eventually, output_of, run
 from saving import (FILES, HOST, ID, editable, error_of, fails, history, is_lost, is_shown,
                     lambda_stack, last_error, names_field, nothing_is_refused, refuse,
@@ -103,6 +103,56 @@ def test_an_editor_makes_one(api, mnt, work, name):
         session.quit()
     assert is_shown(api, mnt, "new", api.directories()["new"].id).json["note"] == "value1"
     assert api.counts()["put"] == 1
+    api.expect(**api.counts())
+
+
+def edited_to_be_a_stack(api, mnt, work, draft):
+    """vim, after its first save of a draft's text has made the stack."""
+    os.mkdir(mnt / "new")
+    fault = refuse(api, "POST", LIST)
+    with fails(errno.EBADMSG):
+        write(mnt, "new", text(draft))
+    api.clear_faults(fault)
+    vim = Vim(programs.Place(work, mnt / "new", marker="value0"))
+    vim.edit("value0", "value1")
+    assert vim.save().ok
+    assert api.directories()["new"].json["note"] == "value1"
+    return vim
+
+
+def test_the_buffer_that_made_a_stack_goes_on(api, mnt, work):
+    """It names no version, and is none from which the name was removed."""
+    with edited_to_be_a_stack(api, mnt, work, body(note="value0", other=1)) as vim:
+        new = api.directories()["new"].id
+        api.patch_stack(new, {"other": 2})
+        vim.edit("value1", "value2")
+        assert vim.save().ok
+        record = is_shown(api, mnt, "new", new)
+        assert (record.json["note"], record.json["other"]) == ("value2", 2)
+
+        api.patch_stack(new, {"note": "theirs"})
+        vim.edit("value2", "value3")
+        assert not vim.save().ok
+        assert is_shown(api, mnt, "new", new).json["note"] == "theirs"
+        line = last_error(mnt, errno="EBUSY")
+        assert names_field(line, "note")
+        assert "lastModified" not in error_of(mnt, "new"), "there is none to remove"
+        vim.abandon()
+    api.expect(**api.counts())
+
+
+def test_the_buffer_of_a_copy_goes_on(api, mnt, work):
+    """Its _id and lastModified are the original's."""
+    draft = json.loads(mnt.read("one", "config.json")) | {"note": "value0"}
+    with edited_to_be_a_stack(api, mnt, work, draft) as vim:
+        new = api.directories()["new"].id
+        vim.edit("value1", "value2")
+        outcome = vim.save()
+        assert outcome.ok, outcome
+        vim.quit()
+    assert is_shown(api, mnt, "new", new).json["note"] == "value2"
+    assert api.record(new).name == "new", "not the original's"
+    is_shown(api, mnt)
     api.expect(**api.counts())
 
 

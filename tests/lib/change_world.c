@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "change_world.h"
 
+#include "draft/versions.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +46,8 @@ void change_world_begin(const char *archive_dir)
 	};
 	r = archive_new(archive_dir, &a->clock.base, &cw.changes.archive, NULL);
 	assert(r == 0);
+	r = versions_new(&cw.changes.versions);
+	assert(r == 0);
 	fake_account_start(a);
 	cw_answer(0, 200, fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", "")));
 	cw_advance(1000);
@@ -60,6 +64,7 @@ void change_world_end(void)
 	fake_account_done(&cw.account);
 	tree_free(cw.tree);
 	archive_free(cw.changes.archive);
+	versions_free(cw.changes.versions);
 	assert(cw.changes.running == 0);
 	assert(!cw.changes.creating);
 }

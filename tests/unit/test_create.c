@@ -19,6 +19,8 @@
 #define EXTRA ",\"server\":{\"hostURI\":\"https://x\",\"systemToken\":\"******\"}"
 #define ID_1  "600000000000000000000001"
 
+static const struct process maker = { .pid = 10, .start = 1, .comm = "vim" };
+
 static struct create_memory memory;
 static struct ended end;
 
@@ -39,8 +41,8 @@ static int teardown(void **state)
 static void begin(const char *component, const char *text, struct create_memory *m, struct ended *e)
 {
 	monitor_enter(cw.account.monitor);
-	create_stack(&cw.changes, component, (struct document){ text, strlen(text) }, m, 0, cw_ended,
-		     e);
+	create_stack(&cw.changes, component, (struct document){ text, strlen(text) }, m, &maker, 0,
+		     cw_ended, e);
 	monitor_leave(cw.account.monitor);
 }
 
@@ -192,7 +194,7 @@ static void expect_refused(const char *component, const char *text, size_t len, 
 	unsigned times = end.times;
 
 	monitor_enter(cw.account.monitor);
-	create_stack(&cw.changes, component, (struct document){ text, len }, &memory, 0, cw_ended,
+	create_stack(&cw.changes, component, (struct document){ text, len }, &memory, &maker, 0, cw_ended,
 		     &end);
 	monitor_leave(cw.account.monitor);
 	expect(times + 1, err, false, false);
@@ -238,7 +240,8 @@ static void test_a_text_that_is_too_large(void **state)
 	memset(text + 9, 'x', len - 12);
 	memcpy(text + len - 3, "\"}", 2);
 	monitor_enter(cw.account.monitor);
-	create_stack(&cw.changes, "d", (struct document){ text, len - 1 }, &memory, 0, cw_ended, &end);
+	create_stack(&cw.changes, "d", (struct document){ text, len - 1 }, &memory, &maker, 0, cw_ended,
+		     &end);
 	monitor_leave(cw.account.monitor);
 	assert_int_equal(cw_request(1)->body_len, DOCUMENT_MAX_BYTES);
 	cw_answer(1, 400, "{}");
@@ -624,7 +627,7 @@ static void test_the_deadline_holds_for_the_list(void **state)
 static void begin_again(struct ended *self)
 {
 	if (self->times < 3)
-		create_stack(&cw.changes, "again", (struct document){ "{}", 2 }, self->then_arg, 0,
+		create_stack(&cw.changes, "again", (struct document){ "{}", 2 }, self->then_arg, &maker, 0,
 			     cw_ended, self);
 }
 

@@ -253,6 +253,46 @@ static void set_number(char *out, size_t size, unsigned i)
 	snprintf(out, size, "t%u", i);
 }
 
+static const struct stack_id none, source = { .bytes = { 7 } };
+
+/* Such a text never had a line that could have been removed. */
+static void test_who_made_the_stack_goes_on_from_its_text(void **state)
+{
+	becomes(0, "t1", "\"a\":1", false);
+	becomes(1, "t1", "\"a\":1", false);
+	versions_made(versions, &stacks[0], &vim, &none);
+	saved(0, &vim, "", "{\"a\":1}");
+	becomes(0, "t2", "\"a\":2", false);
+	assert_base(find(0, &vim, "", "\"a\":9"), "{\"a\":1}");
+	assert_int_equal(find(0, &other, "", "\"a\":9").base, VERSIONS_FRESH);
+	assert_int_equal(find(1, &vim, "", "\"a\":9").base, VERSIONS_FRESH);
+	saved(0, &vim, "", "{\"a\":9}");
+	assert_base(find(0, &vim, "", "\"a\":8"), "{\"a\":9}");
+}
+
+/* It has read the stack since, and gone on from that. */
+static void test_who_made_the_stack_may_overwrite_later(void **state)
+{
+	becomes(0, "t1", "\"a\":1", false);
+	versions_made(versions, &stacks[0], &vim, &none);
+	saved(0, &vim, "", "{\"a\":1}");
+	saved(0, &vim, "t1", "{\"a\":2}");
+	assert_int_equal(find(0, &vim, "", "\"a\":9").base, VERSIONS_FRESH);
+}
+
+static void test_the_id_that_was_brought(void **state)
+{
+	becomes(0, "t1", "\"a\":1", false);
+	assert_false(versions_brought(versions, &stacks[0], &vim, &source));
+	versions_made(versions, &stacks[0], &vim, &source);
+	assert_true(versions_brought(versions, &stacks[0], &vim, &source));
+	assert_false(versions_brought(versions, &stacks[0], &other, &source));
+	assert_false(versions_brought(versions, &stacks[0], &vim, &none));
+	assert_false(versions_brought(versions, &stacks[1], &vim, &source));
+	versions_made(versions, &stacks[1], &nobody, &source);
+	assert_false(versions_brought(versions, &stacks[1], &nobody, &source));
+}
+
 static void test_versions_of_a_stack_are_bounded(void **state)
 {
 	char modified[20], fields[30];
@@ -382,6 +422,9 @@ int main(void)
 		TEST(test_date_of_several_versions),
 		TEST(test_last_text_of_the_process),
 		TEST(test_text_that_names_nothing_is_no_base),
+		TEST(test_who_made_the_stack_goes_on_from_its_text),
+		TEST(test_who_made_the_stack_may_overwrite_later),
+		TEST(test_the_id_that_was_brought),
 		TEST(test_versions_of_a_stack_are_bounded),
 		TEST(test_saved_texts_of_a_stack_are_bounded),
 		TEST(test_bytes_in_all_are_bounded),
