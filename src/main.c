@@ -79,7 +79,8 @@ struct program {
 	struct options options;
 	struct origin origin;
 	char *mountpoint;
-	uint64_t mount_id; /* of our own there; 0: not known */
+	uint64_t below;    /* the mount that ours comes upon; 0: not known */
+	uint64_t mount_id; /* of our own there; likewise */
 	struct token token_source;
 	struct secret *token;
 	struct daemon daemon;
@@ -119,6 +120,7 @@ static int prepare(struct program *p, struct message *ret_why)
 
 	if (r < 0)
 		return r;
+	p->below = mountpoint_top(p->mountpoint);
 	if (warning.text[0])
 		fprintf(stderr, "stacksfs: %s\n", warning.text);
 	r = origin_parse(p->options.source, &p->origin, &why);
@@ -386,12 +388,18 @@ static int serve(struct program *p, struct message *ret_why)
 		.argv = p->options.fuse_argv,
 		.argc = p->options.fuse_argc,
 	};
-	int r = mount_new(&options, &p->mount);
+	int claim;
+	int r = mountpoint_claim(p->mountpoint, p->below, &claim, ret_why);
 
+	if (r < 0)
+		return r;
+	r = mount_new(&options, &p->mount);
+	p->mount_id = r < 0 ? 0 : mountpoint_top(p->mountpoint);
+	if (claim >= 0)
+		close(claim);
 	if (r < 0)
 		return message_fail(ret_why, r, "cannot mount on %s: %s", p->mountpoint,
 				    strerror(-r));
-	p->mount_id = mountpoint_top(p->mountpoint);
 	r = daemon_ready(&p->daemon);
 	if (r < 0)
 		return message_fail(ret_why, r, "the caller has gone");

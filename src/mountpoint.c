@@ -20,16 +20,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "bounded.h"
 
 #define PROBE_MS        3000
+#define CLAIM_MS        1000
+#define CLAIM_EVERY_MS  10
 #define MAX_DEAD_MOUNTS 16 /* one upon the other */
 #define MOUNTINFO       "/proc/self/mountinfo"
 
@@ -460,6 +464,44 @@ int mountpoint_prepare(const char *path, char **ret_path, struct message *ret_wa
 			    path);
 	*ret_path = absolute;
 	return 0;
+}
+
+/* Who else has it locked may have other reasons than to mount. */
+static void wait_for_lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = CLAIM_EVERY_MS * 1000000L };
+
+	for (int i = 0; i < CLAIM_MS / CLAIM_EVERY_MS && flock(fd, LOCK_EX | LOCK_NB) < 0; i++)
+		nanosleep(&pause, NULL);
+}
+
+static int say_taken(const char *path, uint64_t below, struct message *ret_why)
+{
+	uint64_t top = mountpoint_top(path);
+
+	if (!below || !top || top == below)
+		return 0;
+	return message_fail(ret_why, -EBUSY, "%s: something else was mounted there meanwhile", path);
+}
+
+int mountpoint_claim(const char *path, uint64_t below, int *ret_fd, struct message *ret_why)
+{
+	struct statfs fs;
+	int r = say_taken(path, below, ret_why);
+
+	*ret_fd = -1;
+	if (r < 0 || statfs(path, &fs) < 0 || fs.f_type == AUTOFS_SUPER_MAGIC)
+		return r;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	wait_for_lock(fd);
+	r = say_taken(path, below, ret_why);
+	if (r < 0)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
 }
 
 /* ---- unmounting ---- */

@@ -52,6 +52,12 @@ void mountpoint_list_free(struct mountpoint *list, size_t n);
  * had.  No file system is asked, so that none can hang it. */
 NODISCARD uint64_t mountpoint_top(const char *path);
 
+/* Keep other starts from mounting on the absolute path, until *ret_fd is closed, and see that
+ * nothing was mounted there since its top was below (0: not known).  *ret_fd is -1 where the
+ * directory cannot be locked, or somebody keeps it locked.  -EBUSY: something was, *ret_why set. */
+NODISCARD int mountpoint_claim(const char *path, uint64_t below, int *ret_fd,
+			       struct message *ret_why);
+
 /* Take the mount out of sight; open files go on to work.  -EINVAL: nothing is
  * mounted there; -EPERM: not ours, or no fusermount3. */
 NODISCARD int mountpoint_detach(const char *path);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line: it works and says so by exit 0, or it says in one line what to do."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -207,6 +208,26 @@ def test_a_mount_point_that_is_taken(api, mount, token_file, stacksfs):
     refused(stacksfs(api.url, mnt.path, "-o", f"token_file={token_file}"), "mounted|busy")
     assert mnt.names() == ["one"], "and the mount that is there goes on"
     api.expect(list=1)
+
+
+def test_two_starts_at_once(api, folder, new_mount):
+    """Neither was there when the other looked; one of them is told so."""
+    fault = api.fault(kind="hang", path=LIST)
+    starts = [new_mount(api, background=True, mountpoint=folder) for _ in range(2)]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        futures = [pool.submit(start.launch) for start in starts]
+        api.wait(path=LIST, count=2)
+        api.clear_faults(fault)
+        concurrent.futures.wait(futures)
+    errors = [future.exception() for future in futures]
+    assert errors.count(None) == 1, errors
+    failed = next(error for error in errors if error)
+    assert "mounted there meanwhile" in failed.output
+    mnt = starts[errors.index(None)].register()
+    assert mnt.names() == ["one"]
+    assert mnt.stop() == []
+    assert mounted_at(folder) is None
+    api.expect(list=range(2, 10))
 
 
 def test_messages_are_the_same_in_the_foreground(api, folder, token_file, stacksfs):
