@@ -114,14 +114,42 @@ static const struct {
 	{ "content-encoding", take_content_encoding },
 };
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* A field that goes on, which libcurl gives as a line of its own: RFC 9112, 5.2.  Of those
+ * that are of use here only a Link is so long, and half of one would be half a list. */
+static int go_on(struct transport_answer *answer, const char *line, size_t len)
+{
+	if (!answer->in_link)
+		return 0;
+	while (len > 0 && is_blank(*line)) {
+		line++;
+		len--;
+	}
+	while (len > 0 && is_blank(line[len - 1]))
+		len--;
+	if (memchr(line, '\0', len))
+		return -EIO;
+	int r = buf_puts(&answer->link, " ");
+	return r < 0 ? r : buf_append(&answer->link, line, len);
+}
+
 int header_take(struct transport_answer *answer, const char *line, size_t len, int64_t wall_ms)
 {
+	if (len > 0 && (line[0] == ' ' || line[0] == '\t'))
+		return go_on(answer, line, len);
+	answer->in_link = false;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const char *value;
 		size_t value_len;
 
-		if (header_value(line, len, fields[i].name, &value, &value_len))
-			return fields[i].take(answer, value, value_len, wall_ms);
+		if (!header_value(line, len, fields[i].name, &value, &value_len))
+			continue;
+		answer->in_link = fields[i].take == take_link;
+		return fields[i].take(answer, value, value_len, wall_ms);
 	}
 	return 0;
 }
@@ -131,5 +159,6 @@ void header_reset(struct transport_answer *answer)
 	answer->etag[0] = '\0';
 	answer->retry_after_ms = -1;
 	answer->coded = false;
+	answer->in_link = false;
 	buf_done(&answer->link);
 }

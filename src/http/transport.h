@@ -42,6 +42,7 @@ struct transport_answer {
 	struct buf body;
 	char why[640];          /* for people, when err */
 	bool coded;             /* private to header.c: a content coding was seen */
+	bool in_link;           /* likewise: the last field was a Link */
 };
 
 /* One slot of the transport; the implementation embeds it. */

@@ -101,6 +101,22 @@ static void test_link_is_joined(void **state)
 	assert_int_equal(header_take(&answer, "Link: a\0b\r\n", 11, 0), -EIO);
 }
 
+/* As old servers send them; half of it would be half a list. */
+static void test_link_goes_on_in_the_next_line(void **state)
+{
+	struct transport_answer answer = empty_answer();
+
+	assert_int_equal(take(&answer, "Link: </a>; rel=prev,\r\n"), 0);
+	assert_int_equal(take(&answer, " \t</b>; rel=next \r\n"), 0);
+	assert_string_equal(answer.link.data, "</a>; rel=prev, </b>; rel=next");
+	assert_int_equal(take(&answer, "X-Other: a\r\n"), 0);
+	assert_int_equal(take(&answer, " </c>; rel=next\r\n"), 0);
+	assert_string_equal(answer.link.data, "</a>; rel=prev, </b>; rel=next");
+	assert_int_equal(take(&answer, "Link: </d>\r\n"), 0);
+	assert_int_equal(header_take(&answer, " a\0b\r\n", 6, 0), -EIO);
+	header_reset(&answer);
+}
+
 /* Never a chain that ends early because its Link did not fit. */
 static void test_link_bound(void **state)
 {
@@ -166,6 +182,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_value),       cmocka_unit_test(test_etag_forms),
 		cmocka_unit_test(test_etag),        cmocka_unit_test(test_link_is_joined),
+		cmocka_unit_test(test_link_goes_on_in_the_next_line),
 		cmocka_unit_test(test_link_bound),  cmocka_unit_test(test_content_encoding),
 		cmocka_unit_test(test_retry_after), cmocka_unit_test(test_visible),
 	};
