@@ -2,6 +2,8 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -33,6 +35,9 @@ static const struct {
 static enum log_level highest = LOG_LEVEL_INFO;
 static bool use_syslog;
 static int journal_fd = -1;
+
+static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER; /* held over nothing that waits */
+static unsigned unwritten; /* guarded by stderr_lock: lines that stderr did not take */
 
 static void leave_journal(void)
 {
@@ -185,6 +190,37 @@ static bool write_to_journal(enum log_level level, const char *module,
 
 /* ---- a line ---- */
 
+/* A terminal that was stopped takes none, nor does a pipe that nobody reads. */
+static bool takes_a_line(int fd)
+{
+	struct pollfd out = { .fd = fd, .events = POLLOUT };
+
+	return poll(&out, 1, 0) != 0;
+}
+
+/* One call for a line, so that lines of several programs do not mix; a log
+ * that cannot be written has nobody to be reported to.  Nor may it be waited for: who
+ * logs may hold what all others wait for. */
+static void write_stderr(const char *line, size_t len)
+{
+	char lost[96];
+
+	pthread_mutex_lock(&stderr_lock);
+	if (!takes_a_line(STDERR_FILENO)) {
+		unwritten++;
+	} else {
+		int n = unwritten ? snprintf(lost, sizeof(lost),
+					     "stacksfs: warning log: %u lines were not taken\n",
+					     unwritten)
+				  : 0;
+		unwritten = 0;
+		if (n > 0)
+			(void)!write(STDERR_FILENO, lost, (size_t)n);
+		(void)!write(STDERR_FILENO, line, len);
+	}
+	pthread_mutex_unlock(&stderr_lock);
+}
+
 static void write_line(enum log_level level, const char *module, const char *text, size_t len)
 {
 	char line[LINE_MAX_BYTES];
@@ -198,10 +234,7 @@ static void write_line(enum log_level level, const char *module, const char *tex
 		return;
 	}
 	line[at++] = '\n';
-	/* One call, so that lines of several threads do not mix; a log
-	 * that cannot be written has nobody to be reported to. */
-	ssize_t written = write(STDERR_FILENO, line, at);
-	(void)written;
+	write_stderr(line, at);
 }
 
 static void write_event(enum log_level level, const char *module, const struct log_fields *fields,

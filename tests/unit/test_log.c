@@ -105,6 +105,30 @@ static void test_errno_is_kept(void **state)
 	captured();
 }
 
+/* Who logs may hold what all others wait for. */
+static void test_nobody_reads_stderr(void **state)
+{
+	static char first[1024 * 128];
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	saved_stderr = dup(STDERR_FILENO);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	for (unsigned i = 0; i < 3000; i++)
+		log_error("line %u: %060d", i, 0);
+	ssize_t n = read(ends[0], first, sizeof(first));
+	log_error("the last one");
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	close(ends[1]);
+	assert_in_range(n, 32 * 1024, 64 * 1024);
+	n = read(ends[0], got, sizeof(got) - 1);
+	close(ends[0]);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_non_null(strstr(got, " lines were not taken\nstacksfs: error test: the last one\n"));
+}
+
 static void test_syslog_is_not_stderr(void **state)
 {
 	capture();
@@ -281,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_no_second_line),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_errno_is_kept),
+		cmocka_unit_test(test_nobody_reads_stderr),
 		cmocka_unit_test(test_syslog_is_not_stderr),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test_setup_teardown(test_journal, start_journal, end_journal),
