@@ -370,9 +370,12 @@ void fs_drop_file(struct fs *fs, const struct dir *dir, enum node_kind kind)
 {
 	const struct node *parent = kind == NODE_ID_LINK ? tree_fixed(fs->tree, NODE_BY_ID)
 							 : tree_peek(dir, NODE_STACK);
+	char id[STACK_ID_HEX + 1] = "";
 
+	if (kind == NODE_ID_LINK && dir->stack)
+		stack_id_format(&dir->stack->id, id);
 	if (parent && fs->kernel.drop_name)
-		fs->kernel.drop_name(fs->kernel.arg, parent->id, kind_name(kind));
+		fs->kernel.drop_name(fs->kernel.arg, parent->id, id[0] ? id : kind_name(kind));
 }
 
 void fs_drop_listing(struct fs *fs, const struct dir *dir)
@@ -428,6 +431,8 @@ static void stack_added(void *arg, struct stack *stack)
 		fs->names_changed_ms = stack->record->created_ms;
 	if (tree_add(fs->tree, stack) < 0)
 		log_error("no memory for another stack's directory");
+	else if (store_has_list(fs->store) && tree_fixed(fs->tree, NODE_BY_ID)->lookups > 0)
+		fs_drop_file(fs, tree_dir(stack), NODE_ID_LINK); /* that there was none */
 }
 
 /* A node whose version was replaced: who reads it goes on with the old one.  One
@@ -478,8 +483,12 @@ static void stack_changed(void *arg, struct stack *stack, struct record *old)
 	if (!work || !work->replacing)
 		fs_replace_version(fs, tree_peek(dir, NODE_CONFIG));
 	fs_drop_listing(fs, dir);
-	if (old->type != stack->record->type && tree_peek(dir, NODE_TOKEN))
+	if (old->type == stack->record->type)
+		return;
+	if (tree_peek(dir, NODE_TOKEN))
 		tree_detach(fs->tree, tree_peek(dir, NODE_TOKEN));
+	else
+		fs_drop_file(fs, dir, NODE_TOKEN); /* that there was none */
 }
 
 static void record_expired(void *arg, struct stack *stack)

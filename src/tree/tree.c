@@ -249,6 +249,19 @@ static void leave_name(struct tree *tree, struct root_name *old, bool keep)
 	name_free(tree, old);
 }
 
+/* The symlinks that lead to dir lead elsewhere now, and have another size. */
+static void relink(struct tree *tree, struct dir *dir)
+{
+	struct node *by_id = tree_peek(dir, NODE_ID_LINK);
+
+	if (by_id)
+		tree_detach(tree, by_id);
+	for (const struct root_name *name = dir->names; name; name = name->next) {
+		if (name->link)
+			tree->events.name_changed(tree->events.arg, name->name);
+	}
+}
+
 int tree_rename(struct tree *tree, struct stack *stack, bool keep_old)
 {
 	struct dir *dir = tree_dir(stack);
@@ -266,9 +279,11 @@ int tree_rename(struct tree *tree, struct stack *stack, bool keep_old)
 
 	struct root_name *old = find_name(tree, dir->name);
 	r = enter_name(tree, dir, plain);
-	if (r == 0)
-		leave_name(tree, old, keep_old);
-	return r;
+	if (r < 0)
+		return r;
+	relink(tree, dir);
+	leave_name(tree, old, keep_old);
+	return 0;
 }
 
 size_t order_index(const struct tree *tree, uint64_t cookie)

@@ -10,6 +10,7 @@ import time
 import pytest
 from account import LIST, RECORD, named, stack, stack_id
 from mount import SLOWER, eventually, output_of
+from saving import lambda_stack
 
 LONG_LIST = dict(stacks=250, page_size=100)
 
@@ -42,6 +43,20 @@ def test_fresh_answers_are_not_asked_for_again(api, mount):
         mnt.config("two")
         os.stat(mnt / "three" / "config.json")
     api.expect(list=1, token=1, dependencies=1)
+
+
+def test_a_stack_that_becomes_a_server_has_a_token(account, mount):
+    """That it had none was kept by the kernel, too."""
+    api = account()
+    api.add_stack(lambda_stack("one"))
+    mnt = mount(api)
+    token = mnt / "one" / "systemToken"
+    assert not os.path.lexists(token)
+    api.patch_stack(stack_id(1), stack("one") | {"lambda": None})
+    mnt.refresh()
+    assert mnt.names("one") == ["config.json", "dependencies", "systemToken"]
+    assert token.read_bytes() == api.file(api.record(stack_id(1)), "systemToken")
+    api.expect(list=2, token=1)
 
 
 # ---- refresh ----

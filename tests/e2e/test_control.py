@@ -234,6 +234,28 @@ def test_by_id_follows_a_rename(api, mount):
     api.expect(list=3, record=1)
 
 
+def test_by_id_is_never_older_than_a_refresh(api, mount):
+    mnt = mount(api)
+    link = mnt / ".stacksfs" / "by-id" / stack_id(1)
+    assert os.lstat(link).st_size == len("../../one")
+    api.patch_stack(stack_id(1), {"name": "a longer name"})
+    mnt.refresh()
+    assert os.lstat(link).st_size == len("../../a longer name") == len(os.readlink(link))
+    old = os.lstat(mnt / "one")
+    assert old.st_size == len("a longer name")
+    api.patch_stack(stack_id(1), {"name": "short"})
+    mnt.refresh()
+    assert os.lstat(mnt / "one").st_size == len("short")
+    api.delete_stack(stack_id(1))
+    mnt.refresh()
+    with pytest.raises(FileNotFoundError):
+        os.lstat(link)
+    api.restore_stack(stack_id(1))
+    mnt.refresh()
+    assert os.readlink(link) == "../../short"
+    api.expect(list=5, record=1)
+
+
 def test_readme(api, mount):
     mnt = mount(api)
     text = mnt.read(".stacksfs", "README").decode("utf-8")
