@@ -5,6 +5,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -124,20 +125,49 @@ static ssize_t next_request(struct mount *mount, int fd, void *buf, size_t len)
 	return n;
 }
 
-/* What libfuse is to see, or the end of the loop. */
+/* Nobody waits for an answer to the others. */
+static void refuse(int fd, const struct fuse_in_header *in)
+{
+	const struct fuse_out_header reply = {
+		.len = sizeof(reply),
+		.error = -ENOTCONN,
+		.unique = in->unique,
+	};
+
+	if (!is_forget(in) && in->opcode != FUSE_INTERRUPT)
+		(void)!write(fd, &reply, sizeof(reply));
+}
+
+/* What libfuse is to see, or the end of the loop, after which libfuse drops what was read. */
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 {
 	struct mount *mount = userdata;
 	ssize_t n;
 
-	while ((n = next_request(mount, fd, buf, len)) > 0 &&
-	       shortcut_take(mount, buf, (size_t)n)) {
+	mount->read_bytes = len;
+	while ((n = next_request(mount, fd, buf, len)) > 0) {
+		bool taken = shortcut_take(mount, buf, (size_t)n);
+
 		if (fuse_session_exited(mount->session)) {
+			if (!taken)
+				refuse(fd, buf);
 			errno = EINTR;
 			return -1;
 		}
+		if (!taken)
+			break;
 	}
 	return n;
+}
+
+void device_refuse(struct mount *mount)
+{
+	int fd = fuse_session_fd(mount->session);
+	void *request = mount->read_bytes ? malloc(mount->read_bytes) : NULL;
+
+	while (request && read(fd, request, mount->read_bytes) > 0)
+		refuse(fd, request);
+	free(request);
 }
 
 /* The kernel takes one piece quicker than two.  What comes behind the headers may be

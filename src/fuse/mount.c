@@ -10,6 +10,8 @@
 
 #include "fuse/private.h"
 
+#define STOP_STEPS 500 /* of notifier_stop's moments */
+
 /* Wakes mount_loop's read. */
 static void wake_handler(int signal)
 {
@@ -95,7 +97,9 @@ void mount_free(struct mount *m)
 {
 	if (!m)
 		return;
-	notifier_stop(m->notifier); /* libfuse closes the device to unmount */
+	/* libfuse closes the device to unmount, and it stays open while something is being sent. */
+	for (unsigned n = 0; !notifier_stop(m->notifier) && n < STOP_STEPS; n++)
+		device_refuse(m);
 	if (m->session && m->detached)
 		device_sever(m);
 	if (m->session)

@@ -21,9 +21,7 @@
 
 /* How long a reply waits for names: one of them may be waiting for this reply. */
 #define NAMES_WAIT_MS 100
-/* How long the end waits for what is being sent: that may be waiting for whoever holds a
- * directory and has sent what is not read any more. */
-#define STOP_WAIT_MS 1000
+#define STOP_STEP_MS 10
 
 enum { LANE_NAMES, LANE_NODES, N_LANES };
 
@@ -229,9 +227,9 @@ int notifier_start(struct notifier *n)
 	return r;
 }
 
-static void stop_lane(struct lane *lane)
+static bool stop_lane(struct lane *lane)
 {
-	const struct timespec until = clock_after_ms(STOP_WAIT_MS);
+	const struct timespec until = clock_after_ms(STOP_STEP_MS);
 
 	pthread_mutex_lock(&lane->lock);
 	lane->stop = true;
@@ -240,14 +238,19 @@ static void stop_lane(struct lane *lane)
 		if (pthread_cond_timedwait(&lane->changed, &lane->lock, &until) != 0)
 			break;
 	}
+	bool over = !lane->started || lane->ended;
 	pthread_mutex_unlock(&lane->lock);
+	return over;
 }
 
 /* In the order of the lanes: what leaves the first may enter the second. */
-void notifier_stop(struct notifier *n)
+bool notifier_stop(struct notifier *n)
 {
-	for (unsigned i = 0; n && i < N_LANES; i++)
-		stop_lane(&n->lanes[i]);
+	for (unsigned i = 0; n && i < N_LANES; i++) {
+		if (!stop_lane(&n->lanes[i]))
+			return false;
+	}
+	return true;
 }
 
 static void lane_free(struct lane *lane)
@@ -270,7 +273,8 @@ void notifier_free(struct notifier *n)
 {
 	if (!n)
 		return;
-	notifier_stop(n);
+	for (unsigned i = 0; i < N_LANES; i++)
+		(void)stop_lane(&n->lanes[i]);
 	for (unsigned i = 0; i < N_LANES; i++)
 		lane_free(&n->lanes[i]);
 	free(n);

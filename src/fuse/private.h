@@ -24,6 +24,7 @@ struct mount {
 	_Atomic bool looping;
 	uid_t owner;
 	/* The loop's own. */
+	size_t read_bytes;   /* of what libfuse reads into */
 	bool may_linger;
 	int64_t linger_ns;   /* before it sleeps */
 	int64_t may_move_ns; /* to another core; on CLOCK_MONOTONIC */
@@ -58,9 +59,10 @@ void request_reply(struct request *request); /* answers and frees it */
 /* notify.c: threads that tell the kernel what to drop, for that may wait */
 NODISCARD int notifier_new(struct fuse_session *session, struct notifier **ret);
 NODISCARD int notifier_start(struct notifier *notifier);
-/* Ahead of the device's end: nothing is sent after that; what waited is replied to.  Waits for what
- * is being sent, but not for ever. */
-void notifier_stop(struct notifier *notifier);
+/* Ahead of the device's end: nothing more is sent, and what waited is replied to.  Whether all has
+ * been sent that was begun; waits for it for a moment only, for it may itself wait for who holds
+ * a directory until an answer comes: see device_refuse, and ask again. */
+bool notifier_stop(struct notifier *notifier);
 void notifier_free(struct notifier *notifier);
 DEFINE_CLEANUP(struct notifier, notifier_free)
 void notifier_fs_kernel(struct notifier *notifier, struct fs_kernel *ret);
@@ -78,6 +80,8 @@ void interrupts_forget(struct interrupts *interrupts, uint64_t serial);
 /* device.c: reading and writing /dev/fuse */
 NODISCARD int device_take(struct mount *mount);
 void device_sever(struct mount *mount);
+/* After the loop: whoever has sent a request since gets -ENOTCONN. */
+void device_refuse(struct mount *mount);
 
 /* shortcut.c: on the loop's thread only */
 /* Whether the request was taken, and is not libfuse's. */

@@ -451,6 +451,72 @@ def test_a_signal_unmounts_while_a_file_is_open(api, mount):
     api.expect(list=1)
 
 
+def test_nobody_reads_what_it_logs(api, folder, token_file, work):
+    """A stopped terminal, a pager: neither callers nor a signal wait for it."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen([STACKSFS, api.url, folder, "-f", "-o", f"token_file={token_file}"],
+                               env=environment(work), stdin=subprocess.DEVNULL, stderr=writer)
+    try:
+        os.close(writer)
+        eventually(lambda: mounted_at(folder))
+        assert run("mkdir one/refused-{1..3000} 2>/dev/null; ls", cwd=folder,
+                   timeout=20 * SLOWER).stdout == "one\n"
+        process.terminate()
+        assert process.wait(10 * SLOWER) == 0
+    finally:
+        os.close(reader)
+        process.kill()
+        process.wait()
+    assert mounted_at(folder) is None
+    api.expect(list=1)
+
+
+MAKE_AND_REMOVE = """
+import os, sys
+print(flush=True)
+while True:
+    try:
+        os.mkdir(sys.argv[1])
+        os.rmdir(sys.argv[1])
+    except OSError:
+        break
+"""
+
+
+def test_a_signal_unmounts_while_the_root_is_locked(account, mount):
+    """By a rename that waits for the service, with names to be dropped and others that would change
+    the root in a queue behind it."""
+    names = [f"s{number:04}" for number in range(2000)]
+    api = account(page_size=2000)
+    api.set_account([stack(name, number) for number, name in enumerate(names, 1)])
+    mnt = mount(api, timeout=4)
+    assert len(mnt.names()) == len(names)
+    assert mnt.status()["stacks"]["total"] == len(names)
+    api.fault(kind="hang", method="PUT")
+    users = [subprocess.Popen(["mv", names[0], "moved"], cwd=mnt.path, stderr=subprocess.DEVNULL)]
+    try:
+        api.wait(method="PUT", count=1)
+        for number in range(6):
+            user = subprocess.Popen([sys.executable, "-c", MAKE_AND_REMOVE, f"draft{number}"],
+                                    cwd=mnt.path, stdout=subprocess.PIPE)
+            users.append(user)
+            assert user.stdout.read(1)
+        api.set_account([stack(f"other-{name}" if number > 1 else name, number)
+                         for number, name in enumerate(names, 1)])
+        os.kill(mnt.pid, signal.SIGHUP)
+        api.wait(path=LIST, count=2, answered=True)
+        os.kill(mnt.pid, signal.SIGTERM)
+        assert mnt.wait() == []
+        for user in users:
+            user.wait(10 * SLOWER)
+    finally:
+        for user in users:
+            user.kill()
+            if user.stdout:
+                user.stdout.close()
+    api.expect(**api.counts())
+
+
 def test_a_signal_unmounts_while_it_is_in_use(api, mount):
     """By who opens one file after the other, of what the kernel has in its caches."""
     mnt = mount(api)
