@@ -304,6 +304,19 @@ def test_rm_of_a_token_while_an_editor_saves(api, rotating, work):
     api.expect(**api.counts())
 
 
+def test_rm_r_that_came_while_the_file_was_away(api, mount):
+    """It has removed no config.json, and what is back meanwhile it does not know of."""
+    mnt = mount(api, grace=1)
+    token = mnt.read("one", "systemToken")
+    assert run(["rm", mnt / "one" / "config.json"]).returncode == 0
+    api.fault(kind="delay", path=DEPENDENCIES, delay_ms=2500)
+    done = run(["rm", "-rf", mnt / "one"])
+    assert done.returncode != 0
+    assert mnt.read("one", "systemToken") == token == token_of(api, 2)
+    assert not {"put", "delete", "rotate"} & set(api.counts())
+    api.expect(**api.counts())
+
+
 # ---- deletion ----
 
 DELETERS = {
