@@ -509,15 +509,23 @@ static void end_dry(struct save *s)
 	end(s, -EROFS);
 }
 
+static bool same_text(const struct record *a, const struct record *b)
+{
+	return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
+}
+
 static void stored(struct save *s, struct record *answer, const char *etag)
 {
 	struct changes *changes = s->changes;
 	struct stack *stack = s->stack;
 	struct value_paths *not_stored = &s->result.not_stored;
+	/* What was read since it was sent may be what came of it, and may be from after that. */
+	const bool was_read = !same_text(stack->record, s->fresh) &&
+			      !same_text(stack->record, answer);
 
 	if (document_not_stored(text_of(&s->body), record_text(answer), not_stored) < 0)
 		not_stored->n = 0; /* it is stored all the same */
-	if (store_take_change(changes->store, answer, etag, &stack) < 0)
+	if (store_take_change(changes->store, answer, etag, &stack) < 0 || was_read)
 		store_expire_record(changes->store, s->stack);
 	versions_replaced_plainly(changes->versions, s->stack, s->fresh);
 	end_well(s, stack, answer);
@@ -606,11 +614,6 @@ static void compose_and_send(struct save *s)
 
 /* ---- reading, and settling ---- */
 
-static bool same_text(const struct record *a, const struct record *b)
-{
-	return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
-}
-
 /* Whether the record has what was sent and nothing else.  A new secret is not to
  * be seen in it, but its date is; less than all of it would not tell. */
 static bool has_what_was_sent(const struct save *s, const struct record *now)
@@ -666,7 +669,7 @@ static void take_read(struct save *s, struct record *record, const struct api_me
 		end_unsettled(s);
 	} else if (r < 0) {
 		end_because(s, r);
-	} else if (!s->settling && !same_text(s->stack->record, record)) {
+	} else if (!same_text(s->stack->record, record)) {
 		read_afresh(s); /* the store has a newer one by now */
 	} else if (!s->settling || !settle(s, record, meta)) {
 		take_fresh(s, record, meta->etag);

@@ -475,6 +475,37 @@ def test_a_colleague_between_two_tries_in_the_same_field(api, mnt):
     api.expect(list=1, record=2, put=1)
 
 
+def test_a_reading_that_was_overtaken_settles_nothing(api, mnt):
+    """The list has a colleague's change by then, and the record that was asked for before has not."""
+    text = mnt.config("one").replace(b"value0", b"ours")
+    api.fault(kind="status", method="PUT", path=RECORD, status=503, times=1)
+    api.fault(kind="delay", method="GET", path=RECORD, delay_ms=2500, apply=True, skip=1, times=1)
+    writing = run_in_background(lambda: write(mnt, "one", text))
+    api.wait("GET", RECORD, count=2)
+    colleague(api, note="theirs")
+    mnt.refresh()
+    writing()
+    assert (host(api), note(api)) == ("ours", "theirs")
+    is_shown(api, mnt)
+    nothing_is_refused(mnt)
+    api.expect(list=2, record=3, put=2)
+
+
+def test_an_answer_that_was_overtaken_is_looked_at_again(api, mnt):
+    """A PUT's own, after a list that has what a colleague made of it since."""
+    text = mnt.config("one").replace(b"value0", b"ours")
+    api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=1500, apply=True, times=1)
+    writing = run_in_background(lambda: write(mnt, "one", text))
+    api.wait("PUT", RECORD)
+    eventually(lambda: host(api) == "ours")
+    colleague(api, note="theirs")
+    mnt.refresh()
+    writing()
+    record = is_shown(api, mnt)
+    assert (host(api), record.json["note"]) == ("ours", "theirs")
+    api.expect(list=2, record=2, put=1)
+
+
 def test_a_strong_etag_closes_the_gap(account, mount):
     """The colleague comes between our GET and our PUT: If-Match sees it."""
     api = account(etag="strong")
