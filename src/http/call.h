@@ -41,6 +41,7 @@ struct http_call {
 	bool processed_maybe;
 	bool unanswered;           /* a try was sent, and time was over */
 	bool probe;                /* the try that runs is the circuit's */
+	bool kind_probe;           /* ... that of its kind */
 	unsigned tries;
 	uint64_t try_no;           /* of the last try, among all calls' */
 	uint64_t began_ms;         /* the last try */

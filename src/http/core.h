@@ -54,7 +54,9 @@ struct http {
 	unsigned n_running;
 	unsigned n_running_of[HTTP_MAX_KINDS];
 	struct rate rate;
-	struct breaker breaker;
+	struct breaker breaker;                        /* for all that is asked */
+	struct breaker breaker_of[HTTP_MAX_KINDS];     /* for one kind of it */
+	unsigned failed_kinds;                         /* bits, since the last success */
 	uint64_t last_try_no;
 	uint64_t cut_off_no; /* the last try that had begun when a connection's end was counted */
 	uint64_t random;

@@ -110,6 +110,19 @@ static void count_running(struct http *h, const struct http_call *call, int chan
 	h->n_running_of[call->spec.kind] += (unsigned)change;
 }
 
+static struct breaker *breaker_of(struct http *h, const struct http_call *call)
+{
+	return &h->breaker_of[call->spec.kind];
+}
+
+static void judge_nothing(struct http *h, const struct http_call *call)
+{
+	uint64_t now_ms = clock_now_ms(h->clock);
+
+	breaker_nothing(&h->breaker, now_ms, call->probe);
+	breaker_nothing(breaker_of(h, call), now_ms, call->kind_probe);
+}
+
 static void stop_try(struct http *h, struct http_call *call)
 {
 	if (!call->try)
@@ -118,7 +131,7 @@ static void stop_try(struct http *h, struct http_call *call)
 	count_running(h, call, -1);
 	call->took_ms = clock_now_ms(h->clock) - call->began_ms;
 	call->processed_maybe = true; /* nobody knows how far it got */
-	breaker_nothing(&h->breaker, clock_now_ms(h->clock), call->probe);
+	judge_nothing(h, call);
 }
 
 static void end_early(struct http *h, struct http_call *call, int err, const char *why)
@@ -129,7 +142,11 @@ static void end_early(struct http *h, struct http_call *call, int err, const cha
 	end_call(h, call, &result);
 }
 
-/* ---- the circuit ---- */
+/* ---- the circuit ----
+ *
+ * There is one for all, and one for each kind of what is asked: an endpoint that fails by
+ * itself must not keep a save from being sent.  A service that cannot be reached fails for all, and
+ * so does one that fails in more than one kind. */
 
 /* Failures that are nobody's but our own, and an answer that is only too long. */
 static bool shows_nothing(const struct http_call *call, int err)
@@ -138,25 +155,47 @@ static bool shows_nothing(const struct http_call *call, int err)
 	       (err == -ETIMEDOUT && call->took_ms < BREAKER_MIN_TIMEOUT_MS);
 }
 
-static void judge_error(struct http *h, const struct http_call *call, int err, const char *why)
+/* reached: it may be this kind's alone. */
+static void judge_error(struct http *h, const struct http_call *call, int err, bool reached,
+			const char *why)
 {
 	uint64_t now_ms = clock_now_ms(h->clock);
 
-	if (shows_nothing(call, err))
-		breaker_nothing(&h->breaker, now_ms, call->probe);
+	if (shows_nothing(call, err)) {
+		judge_nothing(h, call);
+		return;
+	}
+	h->failed_kinds |= 1u << call->spec.kind;
+	bool by_itself = reached && (h->failed_kinds & (h->failed_kinds - 1)) == 0;
+	if (reached)
+		breaker_failure(breaker_of(h, call), now_ms, call->kind_probe, err, why);
 	else
+		breaker_nothing(breaker_of(h, call), now_ms, call->kind_probe);
+	if (!by_itself || h->breaker.open)
 		breaker_failure(&h->breaker, now_ms, call->probe, err, why);
 }
 
 /* A connection carries many tries, and its end ends them all: the first of them counts. */
 static bool counts(struct http *h, const struct http_call *call, int err)
 {
-	if (err != -EIO || call->probe)
+	if (err != -EIO || call->probe || call->kind_probe)
 		return true;
 	if (call->try_no <= h->cut_off_no)
 		return false;
 	h->cut_off_no = h->last_try_no;
 	return true;
+}
+
+static void judge_success(struct http *h, const struct http_call *call)
+{
+	uint64_t now_ms = clock_now_ms(h->clock);
+
+	h->failed_kinds = 0;
+	breaker_success(breaker_of(h, call), now_ms);
+	/* After that it is back, and none of its kinds has been seen to fail by itself. */
+	for (unsigned i = 0; h->breaker.open && i < HTTP_MAX_KINDS; i++)
+		breaker_success(&h->breaker_of[i], now_ms);
+	breaker_success(&h->breaker, now_ms);
 }
 
 static void judge_try(struct http *h, const struct http_call *call,
@@ -166,27 +205,47 @@ static void judge_try(struct http *h, const struct http_call *call,
 
 	if (answer->err) {
 		if (counts(h, call, answer->err))
-			judge_error(h, call, answer->err, answer->why);
+			judge_error(h, call, answer->err, answer->sent, answer->why);
 	} else if (answer->status >= 500) {
 		snprintf(why, sizeof(why), "the service answered %d", answer->status);
-		judge_error(h, call, -EIO, why);
+		judge_error(h, call, -EIO, true, why);
 	} else {
-		breaker_success(&h->breaker, clock_now_ms(h->clock));
+		judge_success(h, call);
 	}
 }
 
-static void end_unasked(struct http *h, struct http_call *call)
+/* The one that lets nothing be asked, or NULL. */
+static const struct breaker *blocker(const struct http *h, const struct http_call *call,
+				     uint64_t now_ms)
 {
-	char why[sizeof(h->breaker.why) + 64];
+	const struct breaker *of_kind = &h->breaker_of[call->spec.kind];
 
-	snprintf(why, sizeof(why), "%s (not asked again yet, after %u failures in a row)",
-		 h->breaker.why, BREAKER_FAILURES);
-	end_early(h, call, h->breaker.err, why);
+	if (breaker_ask(&h->breaker, now_ms) == BREAKER_WAIT)
+		return &h->breaker;
+	return breaker_ask(of_kind, now_ms) == BREAKER_WAIT ? of_kind : NULL;
+}
+
+static void end_unasked(struct http *h, struct http_call *call, const struct breaker *b)
+{
+	char why[sizeof(b->why) + 64];
+
+	snprintf(why, sizeof(why), "%s (not asked again yet, after %u failures in a row)", b->why,
+		 BREAKER_FAILURES);
+	end_early(h, call, b->err, why);
 }
 
 static bool is_refused(const struct http *h, const struct http_call *call, uint64_t now_ms)
 {
-	return !call->spec.patient && breaker_ask(&h->breaker, now_ms) == BREAKER_WAIT;
+	return !call->spec.patient && blocker(h, call, now_ms);
+}
+
+static bool ask_as_probe(struct breaker *b, uint64_t now_ms)
+{
+	bool probe = breaker_ask(b, now_ms) == BREAKER_PROBE;
+
+	if (probe)
+		breaker_probe(b, now_ms);
+	return probe;
 }
 
 /* ---- deadlines ---- */
@@ -201,8 +260,8 @@ static void end_late(struct http *h, struct http_call *call)
 				   "waiting for a turn");
 	if (call->try) {
 		call->took_ms = clock_now_ms(h->clock) - call->began_ms;
-		judge_error(h, call, -ETIMEDOUT, why);
-		call->probe = false;
+		judge_error(h, call, -ETIMEDOUT, true, why);
+		call->probe = call->kind_probe = false;
 	}
 	end_early(h, call, -ETIMEDOUT, why);
 }
@@ -409,9 +468,8 @@ static struct transport_request request_of(const struct http_call *call, uint64_
 
 static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 {
-	call->probe = breaker_ask(&h->breaker, now_ms) == BREAKER_PROBE;
-	if (call->probe)
-		breaker_probe(&h->breaker, now_ms);
+	call->probe = ask_as_probe(&h->breaker, now_ms);
+	call->kind_probe = ask_as_probe(breaker_of(h, call), now_ms);
 	take_token(h, call);
 	rate_take(&h->rate);
 	count_try(h);
@@ -422,7 +480,7 @@ static void begin_try(struct http *h, struct http_call *call, uint64_t now_ms)
 	struct transport_request request = request_of(call, now_ms);
 	int r = h->transport->ops->start(h->transport, &request, try_done, call, &call->try);
 	if (r < 0) {
-		breaker_nothing(&h->breaker, now_ms, call->probe);
+		judge_nothing(h, call);
 		end_early(h, call, r, "the request could not be set up");
 		return;
 	}
@@ -441,12 +499,13 @@ static uint64_t begin_queued(struct http *h, uint64_t now_ms)
 
 		for (call = TAILQ_FIRST(&h->places[p]); call; call = next) {
 			next = TAILQ_NEXT(call, link);
-			if (is_refused(h, call, now_ms)) {
-				end_unasked(h, call);
+			const struct breaker *b = blocker(h, call, now_ms);
+			if (b && call->spec.patient) {
+				probe_ms = min_u64(probe_ms, b->next_probe_ms - now_ms);
 				continue;
 			}
-			if (breaker_ask(&h->breaker, now_ms) == BREAKER_WAIT) {
-				probe_ms = h->breaker.next_probe_ms - now_ms;
+			if (b) {
+				end_unasked(h, call, b);
 				continue;
 			}
 			if (kind_is_full(h, call))
@@ -510,14 +569,29 @@ static uint64_t next_event_ms(const struct http *h)
 	return at_ms;
 }
 
+/* As one: open where any is, and since it or the last one has turned. */
+static void show_circuit(struct http *h)
+{
+	struct breaker_shown shown = { h->breaker.open, h->breaker.opened, h->breaker.since_ms };
+
+	for (unsigned i = 0; i < HTTP_MAX_KINDS; i++) {
+		const struct breaker *b = &h->breaker_of[i];
+
+		shown.opened += b->opened;
+		if (b->open == shown.open && b->since_ms > shown.since_ms)
+			shown.since_ms = b->since_ms;
+		if (b->open && !shown.open)
+			shown = (struct breaker_shown){ true, shown.opened, b->since_ms };
+	}
+	h->circuit_shown = shown;
+}
+
 static void publish_running(struct http *h)
 {
 	pthread_mutex_lock(&h->lock);
 	h->stats.running = h->n_running;
 	h->rate_shown = h->rate;
-	h->circuit_shown.open = h->breaker.open;
-	h->circuit_shown.opened = h->breaker.opened;
-	h->circuit_shown.since_ms = h->breaker.since_ms;
+	show_circuit(h);
 	pthread_mutex_unlock(&h->lock);
 }
 

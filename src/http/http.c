@@ -43,6 +43,8 @@ int http_new(const struct http_options *options, struct http **ret)
 	h->random = options->random_seed;
 	rate_init(&h->rate, options->rate_per_s, clock_now_ms(h->clock));
 	breaker_init(&h->breaker, clock_now_ms(h->clock));
+	for (unsigned i = 0; i < HTTP_MAX_KINDS; i++)
+		breaker_init(&h->breaker_of[i], clock_now_ms(h->clock));
 	h->rate_shown = h->rate;
 	h->circuit_shown.since_ms = h->breaker.since_ms;
 	*ret = h;

@@ -129,6 +129,36 @@ def test_stale_at_once_while_it_is_open(api, mount):
     eventually(lambda: "user.stacksfs.stale" in os.listxattr(mnt / "one" / "config.json"))
 
 
+@pytest.mark.any_requests("a failed request is tried again")
+@pytest.mark.parametrize("fault", [dict(kind="status", status=500), dict(kind="drop")],
+                         ids=["5xx", "no answer"])
+def test_one_endpoint_that_fails_stops_nothing_else(api, mount, fault):
+    """Somebody looks at it again and again, as monitoring does."""
+    mnt = mount(api, timeout=10)
+    api.fault(path=DEPENDENCIES, **fault)
+    over = threading.Event()
+
+    def look_on():
+        while not over.wait(0.01):
+            failure(mnt.read, "one", "dependencies")
+
+    reader = threading.Thread(target=look_on)
+    reader.start()
+    try:
+        eventually(lambda: circuit(mnt)["state"] == "open", within=10)
+        for _ in range(5):
+            text = mnt.config("two").replace(b"https://", b"https://x.", 1)
+            with open(mnt / "two" / "config.json", "wb") as file:
+                file.write(text)
+            mnt.refresh()
+        for name in ("one", "two", "three"):
+            assert mnt.read(name, "systemToken")
+    finally:
+        over.set()
+        reader.join()
+    assert api.counts()["put"] == 5
+
+
 def test_429_does_not_open_it(api, mount):
     mnt = mount(api, timeout=5)
     fault = api.fault(kind="status", status=429, path=DEPENDENCIES, headers={"Retry-After": "100"})
