@@ -48,8 +48,8 @@ void content_free(struct content *c)
 	free(c);
 }
 
-/* Room for len bytes.  Doubling, so that a file written in small pieces is not
- * copied for each. */
+/* Room for len bytes.  Doubling, and where that is too much half of what is left, so that a
+ * file written in small pieces is not copied for each. */
 static int reserve(struct content *c, size_t len)
 {
 	size_t cap = c->cap ? c->cap : SMALLEST_BYTES;
@@ -62,7 +62,7 @@ static int reserve(struct content *c, size_t len)
 	while (cap < len)
 		cap *= 2;
 	if (cap - c->cap > most)
-		cap = len;
+		cap = c->cap + most / 2 > len ? c->cap + most / 2 : len;
 	char *bytes = malloc(cap);
 	if (!bytes)
 		return -ENOMEM;

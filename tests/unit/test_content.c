@@ -122,6 +122,23 @@ static void test_small_pieces_are_not_copied_each_time(void **state)
 	assert_int_equal(budget.scratch, c->cap);
 }
 
+/* Where twice as much is not left. */
+static void test_small_pieces_up_to_the_limit(void **state)
+{
+	CLEANUP(content_freep) struct content *c = new(CONTENT_SCRATCH);
+	const size_t most = budget_free(&budget, CONTENT_SCRATCH);
+	unsigned moved = 0;
+
+	for (size_t i = 0; i + 64 <= most; i += 64) {
+		size_t cap = c->cap;
+
+		assert_int_equal(content_write(c, i, &(char[64]){ 1 }, 64, SIZE_MAX), 0);
+		moved += c->cap != cap;
+	}
+	assert_true(moved < 50);
+	assert_true(budget_free(&budget, CONTENT_SCRATCH) < 64);
+}
+
 static void test_scratch_leaves_room_for_drafts(void **state)
 {
 	CLEANUP(content_freep) struct content *scratch = new(CONTENT_SCRATCH);
@@ -202,6 +219,7 @@ int main(void)
 		TEST(test_the_greatest_length),
 		TEST(test_no_room_for_any_length),
 		TEST(test_small_pieces_are_not_copied_each_time),
+		TEST(test_small_pieces_up_to_the_limit),
 		TEST(test_scratch_leaves_room_for_drafts),
 		TEST(test_drafts_beyond_their_reserve),
 		TEST(test_half_of_a_small_budget_is_kept),
