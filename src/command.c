@@ -110,7 +110,7 @@ static int run_on(const struct mountpoint *mount, const char *control, bounded_f
 /* A mount as it was found. */
 struct view {
 	const struct mountpoint *mount;
-	const char *word; /* ok, refused, stale, error, dead, silent */
+	const char *word; /* ok, refused, unwritten, stale, error, dead, silent */
 	struct buf text;  /* of the status file; empty when it could not be read */
 	struct status status;
 	struct message why; /* unless ok */
@@ -125,9 +125,16 @@ static void take_state(struct view *v)
 {
 	const struct status *s = &v->status;
 
-	if (strcmp(s->api.state, "ok") == 0) {
-		if (s->refused.n == 0)
+	if (strcmp(s->api.state, "ok") == 0 && s->refused.n == 0) {
+		if (s->unwritten == 0 || s->unwritten == STATUS_UNKNOWN)
 			return;
+		v->word = "unwritten";
+		message_set(&v->why, "%llu text%s of history and lost: %s",
+			    (unsigned long long)s->unwritten, s->unwritten == 1 ? "" : "s",
+			    s->unwritten_why);
+		return;
+	}
+	if (strcmp(s->api.state, "ok") == 0) {
 		v->word = "refused";
 		message_set(&v->why, "%zu save%s refused, %s%s%s", s->refused.n,
 			    s->refused.n == 1 ? "" : "s", s->refused.n == 1 ? "" : "the first: ",

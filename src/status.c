@@ -191,6 +191,8 @@ static const struct member {
 	NUMBER("scratch.bytes", scratch.bytes),
 	NUMBER("scratch.limit", scratch.limit),
 	NUMBER("lost", lost),
+	NUMBER("unwritten.texts", unwritten),
+	STRING("unwritten.why", unwritten_why),
 	NUMBER("changes", changes),
 	NUMBER("errors", errors),
 };
@@ -493,6 +495,7 @@ static void print_work(const struct status *s, FILE *out)
 {
 	struct line changes = { .out = out, .label = "changes" };
 	struct line lost = { .out = out, .label = "lost" };
+	struct line unwritten = { .out = out, .label = "unwritten" };
 
 	if (s->changes) /* usually none, and then of no interest */
 		add_number(&changes, s->changes, "", " under way");
@@ -504,6 +507,11 @@ static void print_work(const struct status *s, FILE *out)
 	if (s->lost && s->lost != STATUS_UNKNOWN && s->mountpoint[0])
 		add(&lost, "see %s/.stacksfs/lost", s->mountpoint);
 	end(&lost);
+	if (s->unwritten && s->unwritten != STATUS_UNKNOWN) {
+		add_number(&unwritten, s->unwritten, "", " texts of history and lost");
+		add(&unwritten, "%s", s->unwritten_why);
+	}
+	end(&unwritten);
 }
 
 static void print_rest(const struct status *s, FILE *out)

@@ -62,6 +62,8 @@ struct status {
 	} scratch;
 	struct status_paths refused, drafts;
 	uint64_t lost, changes;
+	uint64_t unwritten; /* texts that are in neither history nor lost */
+	char unwritten_why[128];
 	uint64_t errors;
 	struct status_requests requests[STATUS_MAX_REQUESTS];
 	size_t n_requests;

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LOG_MODULE "archive"
+#include "base/log.h"
 #include "draft/archive_disk.h"
 #include "draft/archive_name.h"
 
@@ -94,6 +96,9 @@ static void handle(struct archive *a, const struct item *item)
 	int r = a->disk ? archive_disk_put(a->disk, &text) : 0;
 
 	count(a, item, r);
+	if (r < 0 && r != -EINVAL)
+		log_error("a text could not be written to %s: %s", item->lost ? "lost" : "history",
+			  strerror(-r));
 	if (item->done)
 		item->done(item->arg, r < 0 ? r : 0);
 	if (r > 0)

@@ -155,8 +155,10 @@ static void put_work(struct fs *fs, struct text *t)
 	archive_get_stats(fs->changes.archive, &kept);
 	put_paths(fs, t, "refused", true);
 	put_paths(fs, t, "drafts", false);
-	text_put(t, "  \"lost\": %llu,\n  \"changes\": %u,\n",
-		 (unsigned long long)kept.lost_files_written, fs->changes.running);
+	text_put(t, "  \"lost\": %llu,\n  \"unwritten\": {\"texts\": %llu, \"why\": ",
+		 (unsigned long long)kept.lost_files_written, (unsigned long long)kept.failures);
+	text_put_string(t, kept.failures ? strerror(kept.last_errno) : "");
+	text_put(t, "},\n  \"changes\": %u,\n", fs->changes.running);
 	text_put(t, "  \"scratch\": {\"bytes\": %zu, \"limit\": %zu},\n",
 		 fs->budget.scratch + fs->budget.drafts, fs->budget.limit);
 }

@@ -9,12 +9,6 @@
 #include "base/log.h"
 #include "fs/private.h"
 
-static void lost_done(void *arg, int err)
-{
-	if (err < 0)
-		log_error("a refused text could not be kept in lost: %s", strerror(-err));
-}
-
 void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *text)
 {
 	const char *name = *dir->name ? dir->name : "deleted";
@@ -22,12 +16,11 @@ void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *tex
 
 	if (text->len == 0)
 		return;
-	int r = archive_lost(fs->changes.archive, name, text->bytes, text->len, lost_done, NULL,
-			     path);
+	int r = archive_lost(fs->changes.archive, name, text->bytes, text->len, NULL, NULL, path);
 	if (r < 0)
 		log_error("%s: the text could not be kept: %s", name, strerror(-r));
 	else if (path[0])
-		log_warning("%s: the text is kept in .stacksfs/%s", name, path);
+		log_warning("%s: the text goes into .stacksfs/%s", name, path);
 }
 
 /* It may be open, or be another refusal's: then that one goes on without a name. */

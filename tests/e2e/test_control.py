@@ -8,7 +8,7 @@ import time
 
 import pytest
 from account import DEPENDENCIES, LIST, TOKEN, stack, stack_id
-from mount import SLOWER, output_of, run
+from mount import SLOWER, eventually, output_of, run
 
 MEMBERS = {
     "version": str, "source": str, "mountpoint": str, "pid": int, "uptime_s": (int, float),
@@ -264,6 +264,26 @@ def test_readme(api, mount):
     assert text.endswith("\n")
     assert max(map(len, text.splitlines())) <= 100
     api.expect(list=1)
+
+
+def test_what_the_disk_does_not_take(api, mount, work):
+    """A save goes on all the same, and whoever watches is told that there is no way back."""
+    history = work / "kept" / "history"
+    history.mkdir(parents=True)
+    (work / "kept").chmod(0o700)
+    history.chmod(0o700)
+    (history / "one").write_text("in the place of a directory")
+    mnt = mount(api, state=work / "kept")
+    text = mnt.config("one").replace(b"host.example.com", b"other.example.com")
+    (mnt / "one" / "config.json").write_bytes(text)
+    eventually(lambda: mnt.status()["unwritten"] == {"texts": 1, "why": "Not a directory"})
+    assert "archive: a text could not be written to history: Not a directory" in mnt.log()
+    done = mnt.cli("status", "--check", mnt.path)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"unwritten: {mnt.path}")
+    assert done.stdout.endswith(": 1 text of history and lost: Not a directory\n")
+    assert "unwritten   1 texts of history and lost, Not a directory" in mnt.cli("status", mnt.path).stdout
+    api.expect(list=1, record=1, put=1)
 
 
 def test_refresh_waits_until_it_is_done(api, mount):
