@@ -132,9 +132,9 @@ void note_log(const char *call, const char *path, int err, const struct api_erro
 void note_error(struct fs *fs, const struct dir *dir, const char *file, const char *call,
 		const struct api_error *why, const char *would_send)
 {
-	char path[2 * NAME_MAX_BYTES + 4];
+	char path[2 * NAME_MAX_BYTES + 4], name[NAME_MAX_BYTES + 1];
 
-	snprintf(path, sizeof(path), "/%s%s%s", dir->name, *file ? "/" : "", file);
+	snprintf(path, sizeof(path), "/%s%s%s", dir_name(dir, name), *file ? "/" : "", file);
 	journal_add(fs->journal, path, call, why->err, why, would_send);
 	note_log(call, path, why->err, why);
 }

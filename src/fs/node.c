@@ -150,6 +150,16 @@ bool node_link(const struct node *node, char out[NODE_LINK_SIZE])
 	return true;
 }
 
+const char *dir_name(const struct dir *dir, char out[NAME_MAX_BYTES + 1])
+{
+	const struct record *record = dir->stack ? dir->stack->record : NULL;
+
+	if (*dir->name || !record)
+		return dir->name;
+	name_encode(record->name, record->name_len, &record->id, false, out);
+	return out;
+}
+
 int node_link_length(const struct fs *fs, const struct node *node, size_t *ret)
 {
 	char link[NODE_LINK_SIZE];

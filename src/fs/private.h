@@ -218,6 +218,9 @@ void node_bare_attr(const struct stack *stack, enum node_kind kind, struct stat 
 #define NODE_LINK_SIZE (NAME_MAX_BYTES + sizeof("../../"))
 /* The target of a symlink to a stack's directory; false for others. */
 bool node_link(const struct node *node, char out[NODE_LINK_SIZE]);
+/* Its name, or the one that it had as a stack's, once it is gone; "" of a draft then.  out may be
+ * what is returned. */
+const char *dir_name(const struct dir *dir, char out[NAME_MAX_BYTES + 1]);
 /* How long its target is; -EINVAL for what is no symlink of ours. */
 int node_link_length(const struct fs *fs, const struct node *node, size_t *ret);
 const char *kind_name(enum node_kind kind);

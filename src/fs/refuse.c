@@ -11,11 +11,13 @@
 
 void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *text)
 {
-	const char *name = *dir->name ? dir->name : "deleted";
-	char path[ARCHIVE_PATH_BYTES];
+	char path[ARCHIVE_PATH_BYTES], own[NAME_MAX_BYTES + 1];
+	const char *name = dir_name(dir, own);
 
 	if (text->len == 0)
 		return;
+	if (!*name)
+		name = "deleted";
 	int r = archive_lost(fs->changes.archive, name, text->bytes, text->len, NULL, NULL, path);
 	if (r < 0)
 		log_error("%s: the text could not be kept: %s", name, strerror(-r));

@@ -12,7 +12,7 @@ import pytest
 from account import RECORD
 from mount import eventually, run
 from saving import (FILES, HOST, ID, REFUSAL, editable, edit, error_of, fails, is_kept_as_refused,
-                    is_lost, is_shown, last_error, names_field, nothing_is_refused, refuse,
+                    is_lost, is_shown, kept, last_error, names_field, nothing_is_refused, refuse,
                     refused_text, write)
 
 GRACE = 1
@@ -376,6 +376,8 @@ def test_the_record_is_gone(api, mnt):
     with fails(errno.ENOENT, errno.ESTALE):
         write(mnt, "one", text)
     is_lost(mnt, text)
+    assert all(name.endswith("-one.json") for name in kept(mnt))
+    assert mnt.errors()[-1]["path"] == "/one/config.json"
     assert "put" not in api.counts()
     api.expect(**api.counts())
 
