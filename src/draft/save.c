@@ -49,6 +49,7 @@ struct save {
 	bool naming;
 	struct process who;
 	struct buf modified; /* what the text names as its version */
+	bool is_anothers;    /* its _id is of no stack here */
 
 	struct record *fresh;        /* as it was read last; holds a reference */
 	char etag[API_MAX_ETAG + 1]; /* its strong one, or "" */
@@ -330,6 +331,7 @@ static int check_facts(struct save *s, const struct document_facts *facts)
 	if (other && stack_id_compare(&other->id, &s->stack->id) != 0 &&
 	    !versions_brought(s->changes->versions, s->stack, &s->who, &facts->id))
 		return refuse_other_id(s, other);
+	s->is_anothers = facts->has_id == DOCUMENT_GIVEN && !other;
 	return 0;
 }
 
@@ -409,7 +411,11 @@ static int merge_without_base(struct save *s)
 	int r = document_differing(text_of(&s->ours), text_of(&s->theirs), &fields);
 
 	if (r == 0 && fields.n > 0)
-		return refuse_conflict(s, "made from a version not known here, it differs in",
+		return refuse_conflict(s,
+				       s->is_anothers ? "by its _id it is of no stack of this account; "
+							"it differs in"
+						      : "made from a version not known here, it "
+							"differs in",
 				       &fields);
 	return r < 0 ? r : take_theirs(s);
 }

@@ -413,6 +413,17 @@ def test_an_old_buffer_after_a_remount_and_a_colleagues_save(api, mount, theirs)
     api.expect(list=2, record=1)
 
 
+def test_a_text_of_another_account(api, mnt):
+    """As it may come from history that two accounts share, or from the wrong backup."""
+    text = mnt.config("one").replace(b"2024-02-29", b"2020-02-29").replace(b"value0", b"sandbox")
+    text = text.replace(ID.encode(), stack_id(99).encode())
+    with fails(errno.EBUSY):
+        write(mnt, "one", text)
+    is_conflict(api, mnt, text, "server.hostURI")
+    assert "by its _id it is of no stack of this account" in error_of(mnt)
+    api.expect(list=1, record=1)
+
+
 def test_an_unknown_version_that_is_equal_is_no_conflict(api, mnt):
     text = mnt.config("one").replace(b"2024-02-29", b"2020-02-29")
     assert text != mnt.config("one")
