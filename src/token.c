@@ -14,6 +14,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define LOG_MODULE "token"
+#include "base/log.h"
+
 #define ENVIRONMENT "CELIGO_API_TOKEN"
 #define CREDENTIAL  "stacksfs.token"
 
@@ -325,8 +328,13 @@ int token_find(const char *file, struct token *ret_source, struct secret **ret,
 
 int token_load(void *arg, struct secret **ret)
 {
-	const struct token *source = arg;
-	struct message why; /* the answer to the call that asked says enough */
+	struct token *source = arg;
+	struct message why = { "" };
+	int r = source->path ? load_file(source, ret, &why) : -ENOENT;
 
-	return source->path ? load_file(source, ret, &why) : -ENOENT;
+	/* Each call that is refused asks again. */
+	if (r < 0 && why.text[0] && strcmp(why.text, source->said.text) != 0)
+		log_warning("the token was refused, and there is no other: %s", why.text);
+	source->said = why;
+	return r;
 }

@@ -18,6 +18,7 @@
 struct token {
 	char *path;      /* owned; NULL: from the environment or a prompt */
 	bool credential; /* in $CREDENTIALS_DIRECTORY, whose modes are not judged */
+	struct message said; /* of the last token_load, which has logged it */
 };
 
 void token_done(struct token *token); /* of zeros too */
@@ -31,7 +32,8 @@ NODISCARD int token_find(const char *file, struct token *ret_source, struct secr
 			 struct message *ret_why);
 
 /* Once more from the same place; for struct http_token_source, arg is the
- * struct token.  -ENOENT when it was no file. */
+ * struct token.  Why it could not be read is logged, once until that changes.  -ENOENT when
+ * it was no file. */
 NODISCARD int token_load(void *arg, struct secret **ret);
 
 #endif

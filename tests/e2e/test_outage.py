@@ -211,6 +211,25 @@ def test_a_refused_token_until_the_file_has_a_good_one(api, mount):
     api.expect(**api.counts())
 
 
+def test_a_token_file_that_is_refused_says_so(api, mount):
+    mnt = mount(api, timeout=3)
+    file = mnt.options["token_file"]
+    api.config(token="the-second-token")
+    mnt.secrets.append("the-second-token")
+    file.write_text("the-second-token\n")
+    file.chmod(0o644)
+    for _ in range(3):
+        assert failure(mnt.refresh) == errno.EACCES
+    assert mnt.log().count("this token file is open to others; run: chmod 600") == 1
+    file.chmod(0o600)
+    mnt.refresh()
+    file.rename(file.with_suffix(".away"))
+    api.config(token="the-third-token")
+    assert failure(mnt.refresh) == errno.EACCES
+    assert "No such file or directory" in mnt.log()
+    api.expect(**api.counts())
+
+
 # ---- the rate ----
 
 def test_a_save_passes_readers_and_readers_are_kept_to_the_rate(account, mount):
