@@ -357,14 +357,25 @@ static bool is_left(const struct past *past, const struct saved *saved)
 	return false;
 }
 
-static const struct saved *find_saved(const struct past *past, const struct process *who,
-				      const struct value *modified)
+/* As only a text that was read has it. */
+static bool has_own_id(const struct past *past, const struct value *root)
 {
+	const struct value *v = value_find(root, "_id");
+	struct stack_id id;
+
+	return v && v->type == JSON_STRING && stack_id_parse(v->bytes, v->n, &id) == 0 &&
+	       stack_id_compare(&id, &past->id) == 0;
+}
+
+static const struct saved *find_saved(const struct past *past, const struct process *who,
+				      const struct value *root)
+{
+	const struct value *modified = value_find(root, "lastModified");
 	bool named = modified && modified->type == JSON_STRING && modified->n > 0;
 	size_t len = named ? modified->n : 0;
 
 	/* A text that names none is one that it was removed from, but for whom it never had one. */
-	if (!named && !is_maker(past, who))
+	if (!named && (!is_maker(past, who) || has_own_id(past, root)))
 		return NULL;
 	for (unsigned i = 0; past && i < past->n_saved; i++) {
 		const struct saved *saved = &past->saved[i];
@@ -405,7 +416,7 @@ static int find_base(struct chain *c, const struct past *past, const struct proc
 		return r;
 
 	const struct value *modified = value_find(tree.root, "lastModified");
-	const struct saved *saved = find_saved(past, who, modified);
+	const struct saved *saved = find_saved(past, who, tree.root);
 	if (saved || c->equal >= 0 || c->named >= 0) {
 		r = saved ? put_saved(saved, out, kept) : put_version(c, out);
 		if (r == 0)

@@ -66,7 +66,7 @@ enum versions_base {
 
 /* The base of a whole text that was checked (design: two writers).  The first that
  * applies: what the same process last saved, when the text names the same version
- * by its lastModified, or none and the process has made the stack; when the text equals a version that was served: that one,
+ * by its lastModified, or none and the process has made the stack, whose _id the text has not; when the text equals a version that was served: that one,
  * followed along plain saves; the version that it names; unknown; none named.
  * Appends the body to out for VERSIONS_BASE, and to kept the same as the server keeps
  * it, where that is known to be another one.  fresh: the record as just read,

@@ -37,7 +37,8 @@ void breaker_success(struct breaker *b, uint64_t now_ms)
 	turn(b, false, now_ms);
 }
 
-void breaker_failure(struct breaker *b, uint64_t now_ms, bool probe, int err, const char *why)
+void breaker_failure(struct breaker *b, uint64_t now_ms, bool probe, bool counts, int err,
+		     const char *why)
 {
 	/* Tries that were under way when it opened end one after the other, which
 	 * must not put the probe off. */
@@ -46,7 +47,10 @@ void breaker_failure(struct breaker *b, uint64_t now_ms, bool probe, int err, co
 	b->err = err;
 	snprintf(b->why, sizeof(b->why), "%s", why);
 	b->next_probe_ms = now_ms + BREAKER_PAUSE_MS;
-	if (!b->open && ++b->failures >= BREAKER_FAILURES)
+	if (b->open)
+		return;
+	b->failures += counts || b->failures == 0;
+	if (b->failures >= BREAKER_FAILURES)
 		turn(b, true, now_ms);
 }
 

@@ -38,9 +38,11 @@ void breaker_init(struct breaker *b, uint64_t now_ms);
 enum breaker_answer breaker_ask(const struct breaker *b, uint64_t now_ms);
 void breaker_probe(struct breaker *b, uint64_t now_ms);
 
-/* How a try has ended.  probe: it was begun as one. */
+/* How a try has ended.  probe: it was begun as one.  counts: else it is the same as the last
+ * failure, and only the first of a row. */
 void breaker_success(struct breaker *b, uint64_t now_ms);
-void breaker_failure(struct breaker *b, uint64_t now_ms, bool probe, int err, const char *why);
+void breaker_failure(struct breaker *b, uint64_t now_ms, bool probe, bool counts, int err,
+		     const char *why);
 /* It has shown nothing: it was cancelled, say. */
 void breaker_nothing(struct breaker *b, uint64_t now_ms, bool probe);
 

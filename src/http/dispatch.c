@@ -165,14 +165,13 @@ static void judge_error(struct http *h, const struct http_call *call, int err, b
 		judge_nothing(h, call);
 		return;
 	}
-	h->failed_kinds |= 1u << call->spec.kind;
-	bool by_itself = reached && (h->failed_kinds & (h->failed_kinds - 1)) == 0;
+	h->failed_kinds |= reached ? 1u << call->spec.kind : ~0u;
+	bool by_itself = (h->failed_kinds & (h->failed_kinds - 1)) == 0;
 	if (reached)
-		breaker_failure(breaker_of(h, call), now_ms, call->kind_probe, err, why);
+		breaker_failure(breaker_of(h, call), now_ms, call->kind_probe, true, err, why);
 	else
 		breaker_nothing(breaker_of(h, call), now_ms, call->kind_probe);
-	if (!by_itself || h->breaker.open)
-		breaker_failure(&h->breaker, now_ms, call->probe, err, why);
+	breaker_failure(&h->breaker, now_ms, call->probe, !by_itself, err, why);
 }
 
 /* A connection carries many tries, and its end ends them all: the first of them counts. */

@@ -19,7 +19,7 @@
 static void fail_times(struct breaker *b, unsigned n, uint64_t now_ms)
 {
 	while (n--)
-		breaker_failure(b, now_ms, false, -EIO, "why");
+		breaker_failure(b, now_ms, false, true, -EIO, "why");
 }
 
 static void test_opens_after_failures_in_a_row(void **state)
@@ -52,7 +52,7 @@ static void test_one_probe_at_a_time(void **state)
 	assert_int_equal(breaker_ask(&b, 3000 + BREAKER_PROBE_MS - 1), BREAKER_WAIT);
 	/* One that hangs keeps nobody back for ever. */
 	assert_int_equal(breaker_ask(&b, 3000 + BREAKER_PROBE_MS), BREAKER_PROBE);
-	breaker_failure(&b, 3500, true, -ETIMEDOUT, "late");
+	breaker_failure(&b, 3500, true, true, -ETIMEDOUT, "late");
 	assert_int_equal(breaker_ask(&b, 3500 + BREAKER_PAUSE_MS - 1), BREAKER_WAIT);
 	assert_int_equal(b.err, -ETIMEDOUT);
 	breaker_probe(&b, 6000);
@@ -67,7 +67,7 @@ static void test_late_failures_do_not_put_the_probe_off(void **state)
 
 	breaker_init(&b, 0);
 	fail_times(&b, BREAKER_FAILURES, 1000);
-	breaker_failure(&b, 2900, false, -ETIMEDOUT, "begun before");
+	breaker_failure(&b, 2900, false, true, -ETIMEDOUT, "begun before");
 	assert_int_equal(breaker_ask(&b, 3000), BREAKER_PROBE);
 	assert_int_equal(b.err, -EIO);
 }
@@ -172,6 +172,68 @@ static void test_the_end_of_a_connection_counts_once(void **state)
 	assert_false(is_open());
 	fail_calls(1, -EIO, 0);
 	assert_true(is_open());
+}
+
+static struct http_spec kind_spec(unsigned kind)
+{
+	struct http_spec spec = once_spec();
+
+	spec.kind = kind;
+	return spec;
+}
+
+static void fail_kind(unsigned kind, unsigned n)
+{
+	struct http_spec spec = kind_spec(kind);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct outcome o = { 0 };
+
+		submit(&spec, &o);
+		turn();
+		reply_after(started() - 1, 500, -1);
+		assert_int_equal(o.times, 1);
+	}
+}
+
+/* Whether it is asked; it is answered well then. */
+static bool is_asked(unsigned kind)
+{
+	struct http_spec spec = kind_spec(kind);
+	struct outcome o = { 0 };
+	size_t before = started();
+
+	submit(&spec, &o);
+	turn();
+	if (started() == before)
+		return false;
+	reply(before, 200);
+	assert_int_equal(o.result.status, 200);
+	return true;
+}
+
+static void test_a_kind_that_fails_by_itself(void **state)
+{
+	fail_kind(1, BREAKER_FAILURES);
+	assert_true(is_open());
+	assert_false(is_asked(1));
+	assert_true(is_asked(2));
+	assert_false(is_asked(1));
+	advance(BREAKER_PAUSE_MS);
+	assert_true(is_asked(1)); /* its probe */
+	assert_false(is_open());
+}
+
+static void test_more_kinds_that_fail_are_the_service(void **state)
+{
+	fail_kind(1, 3);
+	fail_kind(2, BREAKER_FAILURES - 1);
+	assert_true(is_open());
+	assert_false(is_asked(3));
+	advance(BREAKER_PAUSE_MS);
+	assert_true(is_asked(3));
+	assert_false(is_open());
+	assert_true(is_asked(1));
 }
 
 static void test_429_in_between_breaks_the_row(void **state)
@@ -382,6 +444,8 @@ int main(void)
 		IN_HTTP(test_what_counts),
 		IN_HTTP(test_timeouts_count),
 		IN_HTTP(test_the_end_of_a_connection_counts_once),
+		IN_HTTP(test_a_kind_that_fails_by_itself),
+		IN_HTTP(test_more_kinds_that_fail_are_the_service),
 		IN_HTTP(test_429_in_between_breaks_the_row),
 		IN_HTTP(test_open_calls_fail_at_once),
 		IN_HTTP(test_its_own_failure),

@@ -255,28 +255,37 @@ static void set_number(char *out, size_t size, unsigned i)
 
 static const struct stack_id none, source = { .bytes = { 7 } };
 
-/* Such a text never had a line that could have been removed. */
+/* Such a text never had a line that could have been removed, nor the _id of stack 2. */
 static void test_who_made_the_stack_goes_on_from_its_text(void **state)
 {
-	becomes(0, "t1", "\"a\":1", false);
-	becomes(1, "t1", "\"a\":1", false);
-	versions_made(versions, &stacks[0], &vim, &none);
-	saved(0, &vim, "", "{\"a\":1}");
-	becomes(0, "t2", "\"a\":2", false);
-	assert_base(find(0, &vim, "", "\"a\":9"), "{\"a\":1}");
-	assert_int_equal(find(0, &other, "", "\"a\":9").base, VERSIONS_FRESH);
-	assert_int_equal(find(1, &vim, "", "\"a\":9").base, VERSIONS_FRESH);
-	saved(0, &vim, "", "{\"a\":9}");
-	assert_base(find(0, &vim, "", "\"a\":8"), "{\"a\":9}");
+	becomes(2, "t1", "\"a\":1", false);
+	becomes(3, "t1", "\"a\":1", false);
+	versions_made(versions, &stacks[2], &vim, &none);
+	saved(2, &vim, "", "{\"a\":1}");
+	becomes(2, "t2", "\"a\":2", false);
+	assert_base(find(2, &vim, "", "\"a\":9"), "{\"a\":1}");
+	assert_int_equal(find(2, &other, "", "\"a\":9").base, VERSIONS_FRESH);
+	assert_int_equal(find(3, &vim, "", "\"a\":9").base, VERSIONS_FRESH);
+	saved(2, &vim, "", "{\"a\":9}");
+	assert_base(find(2, &vim, "", "\"a\":8"), "{\"a\":9}");
 }
 
-/* It has read the stack since, and gone on from that. */
+/* It has gone on from what it has read since. */
 static void test_who_made_the_stack_may_overwrite_later(void **state)
+{
+	becomes(2, "t1", "\"a\":1", false);
+	versions_made(versions, &stacks[2], &vim, &none);
+	saved(2, &vim, "", "{\"a\":1}");
+	saved(2, &vim, "t1", "{\"a\":2}");
+	assert_int_equal(find(2, &vim, "", "\"a\":9").base, VERSIONS_FRESH);
+}
+
+/* Only what was read has it. */
+static void test_who_made_the_stack_may_overwrite_what_it_has_read(void **state)
 {
 	becomes(0, "t1", "\"a\":1", false);
 	versions_made(versions, &stacks[0], &vim, &none);
 	saved(0, &vim, "", "{\"a\":1}");
-	saved(0, &vim, "t1", "{\"a\":2}");
 	assert_int_equal(find(0, &vim, "", "\"a\":9").base, VERSIONS_FRESH);
 }
 
@@ -424,6 +433,7 @@ int main(void)
 		TEST(test_text_that_names_nothing_is_no_base),
 		TEST(test_who_made_the_stack_goes_on_from_its_text),
 		TEST(test_who_made_the_stack_may_overwrite_later),
+		TEST(test_who_made_the_stack_may_overwrite_what_it_has_read),
 		TEST(test_the_id_that_was_brought),
 		TEST(test_versions_of_a_stack_are_bounded),
 		TEST(test_saved_texts_of_a_stack_are_bounded),
