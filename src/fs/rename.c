@@ -20,14 +20,15 @@
 
 /* What config.json says now, as a scratch file's content; *ret is NULL where the
  * draft's will do, which is taken only when nothing can fail any more. */
-static int copy_config(struct fs *fs, const struct node *node, struct content **ret)
+static int copy_config(struct fs *fs, const struct node *node, bool leave_draft,
+		       struct content **ret)
 {
 	CLEANUP(content_freep) struct content *c = NULL;
 	const char *text;
 	size_t len;
 
 	*ret = NULL;
-	if (node->draft)
+	if (node->draft && !leave_draft)
 		return 0;
 	int r = content_new(&fs->budget, CONTENT_SCRATCH, &c);
 	node_text(node, &text, &len);
@@ -58,6 +59,46 @@ static void become_scratch(struct node *node, struct content *content, const str
 	node->record = NULL;
 }
 
+/* Whether another process than this one is still writing it. */
+static bool is_anothers(const struct node *node, struct fs_op *op)
+{
+	const struct draft *d = node->draft;
+	const struct process *by = op_process(op);
+
+	return d && node->writers > 0 && d->writer.pid && by->pid && !process_same(&d->writer, by);
+}
+
+/* The file of that name is a new one.  The writer stays with the old one, as if that
+ * had been unlinked: what was moved along would be saved by nobody, and whoever moved it
+ * removes it with the backup. */
+static int copy_away(struct fs *fs, struct fs_op *op, struct node *node, struct content *content,
+		     const struct stat *shown)
+{
+	struct node *there = tree_local(node->dir, op->new_name), *copy;
+
+	if (there)
+		tree_unlink(fs->tree, there);
+	int r = tree_local_new(fs->tree, node->dir, NODE_SCRATCH, op->new_name, &copy);
+	if (r < 0)
+		return r;
+	become_scratch(copy, content, shown);
+	tree_unlink(fs->tree, node);
+	/* The kernel moves the old one, and has to look again. */
+	if (fs->kernel.drop_name)
+		fs->kernel.drop_name(fs->kernel.arg, op->node, op->new_name);
+	return 0;
+}
+
+static int move_away(struct fs *fs, struct fs_op *op, struct node *node, struct content *content,
+		     const struct stat *shown)
+{
+	int r = tree_move_to_local(fs->tree, node, NODE_SCRATCH, op->new_name);
+
+	if (r == 0)
+		become_scratch(node, content, shown);
+	return r;
+}
+
 /* An editor makes room for the file that it is about to write. */
 static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 {
@@ -74,14 +115,15 @@ static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (dir->stack && !node->draft)
 		(void)node_update(node);
 	node_attr(fs, node, &shown);
-	int r = copy_config(fs, node, &content);
+	bool stays = is_anothers(node, op);
+	int r = copy_config(fs, node, stays, &content);
 	if (r == 0)
-		r = tree_move_to_local(fs->tree, node, NODE_SCRATCH, op->new_name);
+		r = stays ? copy_away(fs, op, node, content, &shown.attr)
+			  : move_away(fs, op, node, content, &shown.attr);
 	if (r < 0) {
 		content_free(content);
 		return r;
 	}
-	become_scratch(node, content, &shown.attr);
 	return dir->stack ? work_hide(fs, dir, NODE_CONFIG, op_process(op)) : 0;
 }
 

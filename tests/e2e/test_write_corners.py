@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What must not stop a mount, or lose a text, although it hardly ever happens."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 from account import RECORD
 from mount import eventually, run
-from saving import FILES, ID, editable, is_shown, write
+from saving import (FILES, ID, editable, is_lost, is_shown, last_error, nothing_is_refused, write)
 
 
 @pytest.fixture
@@ -150,3 +151,87 @@ def test_a_removal_that_goes_on_after_somebody_saved(api, mount):
     assert b"PermissionError" in said
     assert mnt.read("one", "systemToken") == token
     api.expect(**api.counts())
+
+
+@contextlib.contextmanager
+def written_by_another(mnt, text):
+    """It has begun a text and goes on when told; what its close said comes last."""
+    process = subprocess.Popen(
+        ["/usr/bin/python3", "-c",
+         "import errno, os, sys\n"
+         "fd = os.open('config.json', os.O_WRONLY | os.O_TRUNC)\n"
+         "for line in sys.stdin:\n"
+         "    try:\n"
+         "        exec(line)\n"
+         "        print('ok', flush=True)\n"
+         "    except OSError as error:\n"
+         "        print(errno.errorcode[error.errno], flush=True)\n"],
+        cwd=mnt / "one", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def does(line):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    with process:
+        assert does(f"os.write(fd, {text!r})") == "ok"
+        yield does
+        process.stdin.close()
+
+
+def save_with_backup(mnt, text):
+    """As vim does."""
+    config, backup = mnt / "one" / "config.json", mnt / "one" / "config.json~"
+    os.rename(config, backup)
+    write(mnt, "one", text)
+    os.unlink(backup)
+
+
+@pytest.mark.parametrize("later", [b"", b"\n"], ids=["", "goes on writing"])
+def test_an_editor_makes_a_backup_of_what_another_writes(api, mount, later):
+    """Nobody saves what was in the backup: its writer is told so, and has it in lost."""
+    mnt = mount(api)
+    before = mnt.config("one")
+    theirs = before.replace(b"value0", b"theirs")
+    with written_by_another(mnt, theirs) as does:
+        save_with_backup(mnt, before.replace(b"value0", b"value1"))
+        assert does(f"os.write(fd, {later!r})") == "ok"
+        assert does("os.close(fd)") == "EBUSY"
+    assert "value1" in is_shown(api, mnt).raw
+    assert mnt.names("one") == FILES
+    is_lost(mnt, theirs + later, total=1)
+    assert last_error(mnt, errno="EBUSY")["path"].lstrip("/") == "one/config.json"
+    api.expect(list=1, record=1, put=1)
+
+
+def test_a_backup_shows_what_another_has_written(api, mount):
+    mnt = mount(api)
+    theirs = mnt.config("one").replace(b"value0", b"theirs")
+    backup = mnt / "one" / "config.json~"
+    write(mnt, "one", b"an older one", "config.json~")
+    with written_by_another(mnt, theirs) as does:
+        os.rename(mnt / "one" / "config.json", backup)
+        eventually(lambda: os.stat(backup).st_nlink == 1)
+        assert backup.read_bytes() == theirs
+        assert does("os.close(fd)") == "EBUSY"
+        assert backup.read_bytes() == theirs
+        os.rename(backup, mnt / "one" / "config.json")
+    assert "theirs" in is_shown(api, mnt).raw
+    is_lost(mnt, theirs, total=1)
+    api.expect(list=1, record=1, put=1)
+
+
+def test_an_editor_makes_a_backup_of_its_own_draft(api, mount):
+    """What it has written so far is the backup's, and so is what it writes to that afterwards."""
+    mnt = mount(api)
+    before = mnt.config("one")
+    config, backup = mnt / "one" / "config.json", mnt / "one" / "config.json~"
+    with open(config, "wb", buffering=0) as file:
+        file.write(b"some")
+        os.rename(config, backup)
+        file.write(b"thing")
+    assert backup.read_bytes() == b"something"
+    write(mnt, "one", before.replace(b"value0", b"value1"))
+    assert "value1" in is_shown(api, mnt).raw
+    nothing_is_refused(mnt)
+    api.expect(list=1, record=1, put=1)
