@@ -28,7 +28,7 @@ static int copy_config(struct fs *fs, const struct node *node, bool leave_draft,
 	size_t len;
 
 	*ret = NULL;
-	if (node->draft && !leave_draft)
+	if (edit_shows_draft(node) && !leave_draft)
 		return 0;
 	int r = content_new(&fs->budget, CONTENT_SCRATCH, &c);
 	node_text(node, &text, &len);
@@ -51,6 +51,7 @@ static struct content *take_draft(struct node *node)
 static void become_scratch(struct node *node, struct content *content, const struct stat *shown)
 {
 	node->content = content ? content : take_draft(node);
+	edit_free(TAKE_PTR(node->draft));
 	node->content->mode = shown->st_mode & 07777;
 	node->content->uid = shown->st_uid;
 	node->content->gid = shown->st_gid;

@@ -235,3 +235,28 @@ def test_an_editor_makes_a_backup_of_its_own_draft(api, mount):
     assert "value1" in is_shown(api, mnt).raw
     nothing_is_refused(mnt)
     api.expect(list=1, record=1, put=1)
+
+
+@pytest.mark.parametrize("by_another", [False, True], ids=["its own", "another's"])
+def test_a_backup_of_what_was_changed_since_a_save(api, mount, by_another):
+    """Whoever saved has it open still; but the file shows the record, and so does the backup."""
+    mnt = mount(api)
+    before = mnt.config("one")
+    backup = mnt / "one" / "config.json~"
+    with written_by_another(mnt, before.replace(b"value0", b"value1")) as does:
+        assert does("os.fsync(fd)") == "ok"
+        api.patch_stack(ID, {"note": "a colleague's"})
+        mnt.refresh()
+        shown = is_shown(api, mnt).config
+        if by_another:
+            os.rename(mnt / "one" / "config.json", backup)
+        else:
+            assert does("os.rename('config.json', 'config.json~')") == "ok"
+        eventually(lambda: os.stat(backup).st_nlink == 1)
+        assert backup.read_bytes() == shown
+        assert does("os.close(fd)") == "ok"
+    os.rename(backup, mnt / "one" / "config.json")
+    assert is_shown(api, mnt).config == shown
+    nothing_is_refused(mnt)
+    assert api.counts()["put"] == 1
+    api.expect(**api.counts())
