@@ -382,6 +382,18 @@ static void end_draft(struct fs *fs, struct node *node)
 		tree_reap(fs->tree, node);
 }
 
+/* Whether there was no room even to begin: nobody else tries again. */
+static bool cannot_save_at_last(struct fs *fs, struct node *node)
+{
+	int r = save(fs, node, "release", 0);
+	const struct draft *d = node->draft; /* it may have ended already */
+
+	if (r >= 0 || !d || d->saving || d->generation == d->ended)
+		return false;
+	refuse_lose(fs, node->dir, d->content);
+	return true;
+}
+
 void edit_last_close(struct fs *fs, struct node *node)
 {
 	struct draft *d = node->draft;
@@ -393,14 +405,8 @@ void edit_last_close(struct fs *fs, struct node *node)
 		return; /* after that */
 	/* Written through a mapping after the flush. */
 	bool unsaved = !empty && d->generation != d->ended;
-	if (unsaved && has_place(node)) {
-		int r = save(fs, node, "release", 0);
-
-		d = node->draft;
-		if (r < 0 && d && !d->saving && d->generation != d->ended)
-			refuse_lose(fs, node->dir, d->content);
+	if (unsaved && has_place(node) && !cannot_save_at_last(fs, node))
 		return;
-	}
 	if (!node->dir->stack && !node->detached)
 		return; /* a draft directory's file stays */
 	if (!has_place(node) && (unsaved || (d->result < 0 && d->incomplete)))

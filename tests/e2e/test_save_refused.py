@@ -382,6 +382,27 @@ def test_the_record_is_gone(api, mnt):
     api.expect(**api.counts())
 
 
+# ---- no room ----
+
+def test_no_room_to_save(api, mount):
+    """The text is in lost, and nothing of it stays that would be in the way of all others."""
+    mnt = mount(api, scratch="1M")
+    before = mnt.config("one")
+    large = before.replace(b"note0", b"x" * 600_000)
+    with fails(errno.ENOSPC):
+        write(mnt, "one", large)
+    assert "no room to save it" in last_error(mnt, errno="ENOSPC")["message"]
+    is_lost(mnt, large, total=1)
+    assert mnt.config("one") == before
+    api.patch_stack(ID, {"note": "a colleague's"})
+    mnt.refresh()
+    is_shown(api, mnt)
+    edit(mnt, "one", "value0", "value1")
+    assert "value1" in is_shown(api, mnt).raw
+    assert api.counts()["put"] == 1
+    api.expect(**api.counts())
+
+
 # ---- an answer that was lost ----
 
 @pytest.mark.parametrize("kind", ["drop", "reset", "truncate"])
