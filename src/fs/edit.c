@@ -97,6 +97,7 @@ static void changed(struct fs *fs, struct node *node, struct fs_op *op)
 	bool shown = edit_shows_draft(node);
 
 	d->generation++;
+	d->incomplete = false;
 	if (op_process(op)->pid)
 		d->writer = *op_process(op);
 	clock_gettime(CLOCK_REALTIME, &d->content->mtime);
@@ -255,10 +256,11 @@ static void end_save(struct fs_change *c, const struct api_error *why)
 	d->ended = c->generation;
 	d->result = c->err;
 	d->why = *why;
-	d->incomplete = c->err == -EBADMSG && is_half(c->text);
+	bool half = c->err == -EBADMSG && is_half(c->text);
+	d->incomplete = half && d->generation == d->ended;
 	if (c->err == 0)
 		stored(c, d);
-	else if (!d->incomplete)
+	else if (!half)
 		refuse_keep(c->fs, c->dir, c->text, d, why);
 	if (c->err == 0 && node->kind == NODE_CONFIG && has_place(node) && c->dir->stack)
 		(void)node_update(node);

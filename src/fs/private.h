@@ -156,7 +156,7 @@ struct draft {
 	uint64_t ended;       /* the generation that the last save was of */
 	int result;           /* of that save */
 	bool saving;
-	bool incomplete;      /* the last save was refused as half a document */
+	bool incomplete;      /* it was refused as half a document, and is that still */
 	struct process writer;
 	struct api_error why; /* of result */
 };

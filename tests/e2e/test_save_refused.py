@@ -313,6 +313,24 @@ with open(sys.argv[1], 'wb', buffering=0) as f:
     api.expect(**api.counts())
 
 
+def test_half_a_document_that_is_taken_back(api, mnt):
+    """The file is empty in the end: that is no text which could take the place of a refused one."""
+    text = mnt.config("one").replace(b"value0", b"value1")
+    fault = refuse(api)
+    with fails(errno.EBADMSG):
+        write(mnt, "one", text)
+    api.clear_faults(fault)
+    with open(mnt / "one" / "config.json", "wb", buffering=0) as config:
+        config.write(b'{"name": ')
+        with fails(errno.EBADMSG):
+            os.fsync(config.fileno())
+        config.truncate(0)
+    is_shown(api, mnt)
+    is_kept_as_refused(mnt, text)
+    is_lost(mnt, text, total=1)
+    api.expect(list=1, record=1, put=1)
+
+
 # ---- answers of other kinds ----
 
 @pytest.mark.parametrize("status, code", [
