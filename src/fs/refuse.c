@@ -25,36 +25,49 @@ void refuse_lose(struct fs *fs, const struct dir *dir, const struct content *tex
 		log_warning("%s: the text goes into .stacksfs/%s", name, path);
 }
 
-/* It may be open, or be another refusal's: then that one goes on without a name. */
-static struct node *make_file(struct fs *fs, struct dir *dir)
+static int copy_refused(struct fs *fs, const struct content *text, struct content **ret)
 {
-	struct node *node = tree_local(dir, REFUSED_NAME);
+	CLEANUP(content_freep) struct content *c = NULL;
+	int r = content_new(&fs->budget, CONTENT_DRAFT, &c);
 
-	if (node)
-		tree_unlink(fs->tree, node);
-	if (tree_local_new(fs->tree, dir, NODE_SCRATCH, REFUSED_NAME, &node) < 0)
-		return NULL;
-	if (content_new(&fs->budget, CONTENT_DRAFT, &node->content) < 0) {
-		tree_unlink(fs->tree, node);
-		return NULL;
-	}
-	node->content->mode = 0600;
-	node->content->uid = fs->uid;
-	node->content->gid = fs->gid;
-	clock_gettime(CLOCK_REALTIME, &node->content->mtime);
-	return node;
+	if (r == 0)
+		r = content_write(c, 0, text->bytes, text->len, text->len);
+	if (r < 0)
+		return r;
+	c->mode = 0600;
+	c->uid = fs->uid;
+	c->gid = fs->gid;
+	clock_gettime(CLOCK_REALTIME, &c->mtime);
+	*ret = TAKE_PTR(c);
+	return 0;
 }
 
-static void keep_beside(struct fs *fs, struct dir *dir, const struct content *text)
+/* It may be open, or be another refusal's: then that one goes on without a name, but
+ * not before there is room for this one. */
+static int make_file(struct fs *fs, struct dir *dir, const struct content *text)
 {
-	struct node *node = make_file(fs, dir);
+	CLEANUP(content_freep) struct content *content = NULL;
+	struct node *node = tree_local(dir, REFUSED_NAME);
+	int r = copy_refused(fs, text, &content);
 
-	if (!node || content_write(node->content, 0, text->bytes, text->len, text->len) < 0) {
+	if (r < 0)
+		return r;
+	if (node)
+		tree_unlink(fs->tree, node);
+	r = tree_local_new(fs->tree, dir, NODE_SCRATCH, REFUSED_NAME, &node);
+	if (r == 0)
+		node->content = TAKE_PTR(content);
+	return r;
+}
+
+static bool keep_beside(struct fs *fs, struct dir *dir, const struct content *text)
+{
+	int r = make_file(fs, dir, text);
+
+	if (r < 0)
 		log_error("%s: no room for %s", dir->name, REFUSED_NAME);
-		if (node)
-			tree_unlink(fs->tree, node);
-	}
 	fs_drop_listing(fs, dir);
+	return r == 0;
 }
 
 void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
@@ -67,10 +80,10 @@ void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
 		return;
 	free(work->error);
 	work->error = strdup(why->message);
-	work->refused_by = by ? by->serial : 0;
-	/* In a draft directory the file that was written stays itself. */
-	if (dir->stack || !by)
-		keep_beside(fs, dir, text);
+	/* In a draft directory the file that was written stays itself.  Where there is no
+	 * room, an earlier text stays, and whose it is. */
+	if ((!dir->stack && by) || keep_beside(fs, dir, text))
+		work->refused_by = by ? by->serial : 0;
 }
 
 static bool same_bytes(const struct content *a, const struct content *b)

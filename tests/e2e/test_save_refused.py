@@ -421,6 +421,29 @@ def test_no_room_to_save(api, mount):
     api.expect(**api.counts())
 
 
+def test_no_room_for_a_newer_refused_text(api, mount):
+    """The older one stays, also when the newer, which is in lost, is taken after all."""
+    mnt = mount(api, scratch="1M")
+    before = mnt.config("one")
+    older = before.replace(b"value0", b"value1")
+    newer = before.replace(b"note0", b"x" * 400_000)
+    fault = refuse(api)
+    with fails(errno.EBADMSG):
+        write(mnt, "one", older)
+    with open(mnt / "one" / "config.json", "wb", buffering=0) as config:
+        config.write(newer)
+        with fails(errno.EBADMSG):
+            os.fsync(config.fileno())
+        is_kept_as_refused(mnt, older)
+        is_lost(mnt, older, newer, total=2)
+        api.clear_faults(fault)
+        config.write(b"\n")
+    assert "xxx" in is_shown(api, mnt).raw
+    assert refused_text(mnt) == older
+    assert api.counts()["put"] == 3
+    api.expect(**api.counts())
+
+
 # ---- an answer that was lost ----
 
 @pytest.mark.parametrize("kind", ["drop", "reset", "truncate"])
