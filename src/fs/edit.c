@@ -429,6 +429,47 @@ static void lose_unsaved(struct fs *fs, const struct node *node)
 		refuse_lose(fs, node->dir, d->content);
 }
 
+struct content *edit_take(struct node *node, const struct process *by)
+{
+	struct draft *d = TAKE_PTR(node->draft);
+	struct content *content = TAKE_PTR(d->content);
+
+	content_use_as(content, CONTENT_SCRATCH);
+	if (!node->dir->stack && d->result < 0 && d->generation == d->ended) {
+		d->writer = *by;
+		node->was = TAKE_PTR(d);
+	}
+	edit_free(d);
+	return content;
+}
+
+void edit_scratch_changes(struct node *node)
+{
+	clock_gettime(CLOCK_REALTIME, &node->content->mtime);
+	edit_free(TAKE_PTR(node->was));
+}
+
+/* An editor could not save, and has its old file back: that one was refused before, and
+ * nobody asks for it to be sent again. */
+static bool puts_back(const struct node *scratch, struct fs_op *op)
+{
+	return scratch->was && !scratch->dir->stack &&
+	       process_same(&scratch->was->writer, op_process(op));
+}
+
+static int put_back(struct fs *fs, struct node *node, struct fs_op *op)
+{
+	lose_unsaved(fs, tree_peek(node->dir, NODE_CONFIG));
+	tree_move_to_slot(fs->tree, node, NODE_CONFIG);
+	node->pages_valid = false;
+	node->draft = TAKE_PTR(node->was);
+	node->draft->content = TAKE_PTR(node->content);
+	content_use_as(node->draft->content, CONTENT_DRAFT);
+	refuse_again(node->dir, node->draft);
+	op->drop_node = node->id;
+	return 0;
+}
+
 /* The scratch file is config.json now. */
 static void put_in_place(struct fs_change *c)
 {
@@ -449,6 +490,7 @@ static void put_in_place(struct fs_change *c)
 		node->draft = d;
 	}
 	content_free(TAKE_PTR(node->content));
+	edit_free(TAKE_PTR(node->was));
 	if (node->dir->stack)
 		(void)node_update(node);
 }
@@ -508,6 +550,8 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 
 	if (c)
 		return change_wait(c);
+	if (puts_back(scratch, op))
+		return put_back(fs, scratch, op);
 	if (scratch->content->len > DOCUMENT_MAX_BYTES)
 		return op_refuse(op, -EFBIG, "larger than 1 MiB");
 	c = work ? change_new(fs, op, scratch, scratch->dir, NODE_CONFIG, "rename")

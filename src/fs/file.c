@@ -92,7 +92,7 @@ static int truncate_opened(struct fs *fs, struct node *node, struct fs_op *op)
 		return 0;
 	if (node->kind == NODE_CONFIG)
 		return edit_resize(fs, node, op, 0);
-	clock_gettime(CLOCK_REALTIME, &node->content->mtime);
+	edit_scratch_changes(node);
 	return content_resize(node->content, 0, SIZE_MAX);
 }
 
@@ -297,7 +297,7 @@ static int write_scratch(struct fs *fs, struct node *node, struct fs_op *op)
 		op->offset = content->len;
 		fs_drop_node(fs, node);
 	}
-	clock_gettime(CLOCK_REALTIME, &content->mtime);
+	edit_scratch_changes(node);
 	return content_write(content, op->offset, op->bytes, op->size, SIZE_MAX);
 }
 

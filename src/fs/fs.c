@@ -416,6 +416,7 @@ static void node_gone(void *arg, struct node *node)
 {
 	content_free(node->content);
 	edit_free(node->draft);
+	edit_free(node->was);
 }
 
 static void dir_gone(void *arg, struct dir *dir)

@@ -175,6 +175,11 @@ NODISCARD int edit_resize(struct fs *fs, struct node *node, struct fs_op *op, ui
 /* Save what is not: a step's end. */
 int edit_flush(struct fs *fs, struct node *node, struct fs_op *op);
 void edit_last_close(struct fs *fs, struct node *node);
+/* The node's file gets another name: the draft ends, and this is its text.  A refused one
+ * of a draft directory is remembered, in case the same process puts the file back. */
+struct content *edit_take(struct node *node, const struct process *by);
+/* The text of a file that is only here is about to change. */
+void edit_scratch_changes(struct node *node);
 void edit_free(struct draft *draft); /* NULL is fine */
 DEFINE_CLEANUP(struct draft, edit_free)
 /* Save the scratch file's content in place of config.json: a step's end. */
@@ -190,6 +195,8 @@ void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
 /* A text was saved: by that draft (may be NULL), or that very text. */
 void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 		    const struct draft *by);
+/* The draft, whose save was refused before another's was, is there again. */
+void refuse_again(struct dir *dir, const struct draft *by);
 /* Nothing refused is left there: somebody has removed it. */
 void refuse_forget(struct dir *dir);
 /* It goes to lost only. */

@@ -108,6 +108,15 @@ void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 	refuse_forget(dir);
 }
 
+void refuse_again(struct dir *dir, const struct draft *by)
+{
+	if (!dir->work)
+		return;
+	free(dir->work->error);
+	dir->work->error = strdup(by->why.message);
+	dir->work->refused_by = by->serial;
+}
+
 void refuse_forget(struct dir *dir)
 {
 	if (!dir->work)

@@ -39,18 +39,9 @@ static int copy_config(struct fs *fs, const struct node *node, bool leave_draft,
 	return r;
 }
 
-static struct content *take_draft(struct node *node)
-{
-	struct content *c = TAKE_PTR(node->draft->content);
-
-	edit_free(TAKE_PTR(node->draft));
-	content_use_as(c, CONTENT_SCRATCH);
-	return c;
-}
-
 static void become_scratch(struct node *node, struct content *content, const struct stat *shown)
 {
-	node->content = content ? content : take_draft(node);
+	node->content = content;
 	edit_free(TAKE_PTR(node->draft));
 	node->content->mode = shown->st_mode & 07777;
 	node->content->uid = shown->st_uid;
@@ -96,7 +87,7 @@ static int move_away(struct fs *fs, struct fs_op *op, struct node *node, struct 
 	int r = tree_move_to_local(fs->tree, node, NODE_SCRATCH, op->new_name);
 
 	if (r == 0)
-		become_scratch(node, content, shown);
+		become_scratch(node, content ? content : edit_take(node, op_process(op)), shown);
 	return r;
 }
 

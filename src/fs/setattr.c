@@ -41,7 +41,7 @@ static int resize(struct fs *fs, struct node *node, struct fs_op *op)
 		return resize_config(fs, node, op, size);
 	case NODE_SCRATCH:
 	case NODE_SINK:
-		clock_gettime(CLOCK_REALTIME, &node->content->mtime);
+		edit_scratch_changes(node);
 		return content_resize(node->content, size, SIZE_MAX);
 	case NODE_REFRESH:
 		return 0;

@@ -74,6 +74,7 @@ struct node {
 	uint64_t fresh_until_ms;
 	uint64_t dir_cookie;    /* dir's: here, for who has no other need of dir */
 	struct draft *draft;    /* NODE_CONFIG: what is being written, or NULL */
+	struct draft *was;      /* NODE_SCRATCH: the refused draft that it was, or NULL */
 	/* The version that the kernel was last told of, and that open handles read. */
 	struct blob *blob;      /* NODE_TOKEN, NODE_DEPENDENCIES: holds a reference, or NULL */
 	struct record *record;  /* NODE_CONFIG: likewise */

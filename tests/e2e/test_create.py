@@ -120,6 +120,52 @@ def edited_to_be_a_stack(api, mnt, work, draft):
     return vim
 
 
+def test_an_editor_puts_a_refused_draft_back(api, mnt, work):
+    """Its save failed, so it has told the user: the text before that makes no stack now."""
+    os.mkdir(mnt / "new")
+    first = text(body(note="value0"))
+    fault = refuse(api, "POST", LIST, error={"code": "first", "message": "refused at first"})
+    with fails(errno.EBADMSG):
+        write(mnt, "new", first)
+    api.clear_faults(fault)
+    refuse(api, "POST", LIST, times=1)
+    with Vim(programs.Place(work, mnt / "new", marker="value0")) as vim:
+        vim.edit("value0", "value1")
+        api.expect(list=1, post=1)
+        assert not vim.save().ok
+        api.expect(list=1, post=2)
+        assert mnt.config("new") == first
+        assert error_of(mnt, "new") == "refused at first"
+        is_lost(mnt, first, first.replace(b"value0", b"value1"), total=2)
+        vim.edit("value1", "value2")
+        assert vim.save().ok
+        vim.quit()
+    assert is_shown(api, mnt, "new", api.directories()["new"].id).json["note"] == "value2"
+    assert error_of(mnt, "new") is None
+    assert api.counts()["post"] == 3
+    api.expect(**api.counts())
+
+
+@pytest.mark.parametrize("change", ["true", "echo >> old", "truncate -s -1 old", "cp old x; cp x old"],
+                         ids=["mv", "append", "truncate", "cp"])
+def test_a_refused_draft_is_moved_away_and_back(api, mnt, change):
+    """Somebody wants it tried again."""
+    os.mkdir(mnt / "new")
+    fault = refuse(api, "POST", LIST)
+    with fails(errno.EBADMSG):
+        write(mnt, "new", text(body(note="value0")))
+    api.clear_faults(fault)
+    os.rename(mnt / "new" / "config.json", mnt / "new" / "old")
+    assert run(change, cwd=mnt / "new").returncode == 0
+    if change == "true":
+        assert run("mv old config.json", cwd=mnt / "new").returncode == 0
+    else:
+        os.rename(mnt / "new" / "old", mnt / "new" / "config.json")
+    assert is_shown(api, mnt, "new", api.directories()["new"].id).json["note"] == "value0"
+    assert api.counts()["post"] == 2
+    api.expect(**api.counts())
+
+
 def test_the_buffer_that_made_a_stack_goes_on(api, mnt, work):
     """It names no version, and is none from which the name was removed."""
     with edited_to_be_a_stack(api, mnt, work, body(note="value0", other=1)) as vim:
