@@ -44,7 +44,7 @@ struct http {
 	struct latency latency;     /* guarded by lock */
 	struct rate rate_shown;     /* guarded by lock; as it was after the last turn */
 	struct breaker_shown {
-		bool open;
+		uint64_t open_until_ms; /* 0: closed; a kind that nobody asks for is not probed */
 		unsigned opened;
 		uint64_t since_ms;
 	} circuit_shown;            /* guarded by lock; likewise */

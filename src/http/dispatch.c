@@ -568,19 +568,23 @@ static uint64_t next_event_ms(const struct http *h)
 	return at_ms;
 }
 
-/* As one: open where any is, and since it or the last one has turned. */
+/* As one: open where any is. */
 static void show_circuit(struct http *h)
 {
-	struct breaker_shown shown = { h->breaker.open, h->breaker.opened, h->breaker.since_ms };
+	struct breaker_shown shown = {
+		.open_until_ms = h->breaker.open ? NEVER : 0,
+		.opened = h->breaker.opened,
+		.since_ms = h->breaker.since_ms,
+	};
 
 	for (unsigned i = 0; i < HTTP_MAX_KINDS; i++) {
 		const struct breaker *b = &h->breaker_of[i];
 
 		shown.opened += b->opened;
-		if (b->open == shown.open && b->since_ms > shown.since_ms)
+		if (b->open && b->next_probe_ms > shown.open_until_ms) {
+			shown.open_until_ms = b->next_probe_ms;
 			shown.since_ms = b->since_ms;
-		if (b->open && !shown.open)
-			shown = (struct breaker_shown){ true, shown.opened, b->since_ms };
+		}
 	}
 	h->circuit_shown = shown;
 }

@@ -213,7 +213,7 @@ void http_get_stats(struct http *h, struct http_stats *ret)
 	uint64_t now_ms = clock_now_ms(h->clock);
 	ret->rate_burst = rate.per_s * RATE_BURST_S;
 	ret->rate_left = rate_left(&rate, now_ms);
-	ret->circuit_open = circuit.open;
+	ret->circuit_open = now_ms < circuit.open_until_ms;
 	ret->circuit_opened = circuit.opened;
 	ret->circuit_ms = now_ms - circuit.since_ms;
 
