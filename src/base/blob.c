@@ -80,12 +80,17 @@ size_t blob_len(const struct blob *b)
 	return b->len;
 }
 
-uint64_t blob_hash(const struct blob *b)
+uint64_t blob_hash_of(const void *bytes, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)blob_bytes(b);
+	const unsigned char *p = bytes;
 	uint64_t h = 0xcbf29ce484222325u;
 
-	for (size_t i = 0; i < b->len; i++)
+	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 0x100000001b3u;
 	return h;
+}
+
+uint64_t blob_hash(const struct blob *b)
+{
+	return blob_hash_of(blob_bytes(b), b->len);
 }

@@ -27,5 +27,6 @@ size_t blob_len(const struct blob *blob);
 /* 64 bits that depend on every byte; the same on every machine, but no defence
  * against who wants two contents to collide (FNV-1a). */
 uint64_t blob_hash(const struct blob *blob);
+uint64_t blob_hash_of(const void *bytes, size_t len); /* the same of bytes that are no blob */
 
 #endif

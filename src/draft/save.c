@@ -165,6 +165,8 @@ static void leave_queue(struct save *s)
 
 static void end(struct save *s, int err)
 {
+	if (err < 0 && !s->naming && !s->stack->gone)
+		versions_refused(s->changes->versions, s->stack, &s->who, text_of(&s->text));
 	s->result.err = err;
 	leave_queue(s);
 	s->changes->running--;
@@ -533,7 +535,7 @@ static void stored(struct save *s, struct record *answer, const char *etag)
 		not_stored->n = 0; /* it is stored all the same */
 	if (store_take_change(changes->store, answer, etag, &stack) < 0 || was_read)
 		store_expire_record(changes->store, s->stack);
-	versions_replaced_plainly(changes->versions, s->stack, s->fresh);
+	versions_replaced_plainly(changes->versions, s->stack, s->fresh, &s->who);
 	end_well(s, stack, answer);
 }
 
@@ -781,6 +783,7 @@ static void end_unchanged(struct save *s)
 {
 	s->changes->running++;
 	queue_up(s);
+	versions_put_back(s->changes->versions, s->stack, &s->who);
 	s->result.stack = s->stack;
 	end(s, 0);
 }

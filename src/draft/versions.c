@@ -16,11 +16,13 @@
 #define HASH_FUNCTION HASH_FNV /* the default's switch falls through, of which clang warns */
 #include <uthash.h>
 
+#include "base/blob.h"
 #include "draft/value.h"
 
 struct served {
 	struct record *record;
 	bool plainly; /* replaced by what a save through this mount made of it */
+	struct process by; /* whose save that was */
 };
 
 struct saved {
@@ -31,6 +33,13 @@ struct saved {
 	uint64_t sent_no; /* of the last PUT that was made of it; 0: none was */
 };
 
+/* A text is known again by these; it may be long, and hold secrets. */
+struct refused {
+	struct process who;
+	size_t len;
+	uint64_t hash;
+};
+
 struct past {
 	struct stack_id id;
 	UT_hash_handle hh;
@@ -39,6 +48,8 @@ struct past {
 	unsigned n_served;
 	struct saved saved[VERSIONS_SAVED_PER_STACK]; /* likewise; one of a process and a version */
 	unsigned n_saved;
+	struct refused refused[VERSIONS_REFUSED_PER_STACK]; /* likewise; one of a process */
+	unsigned n_refused;
 	struct process maker;    /* pid 0: nobody here */
 	struct stack_id brought; /* in the text that it was made of; zeroed: none */
 };
@@ -182,13 +193,15 @@ static bool same_text(const struct record *a, const struct record *b)
 }
 
 void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
-			       const struct record *old)
+			       const struct record *old, const struct process *who)
 {
 	struct past *past = find_past(versions, stack);
 	struct served *last = past && past->n_served ? &past->served[past->n_served - 1] : NULL;
 
-	if (last && same_text(last->record, old))
-		last->plainly = true;
+	if (!last || !same_text(last->record, old))
+		return;
+	last->plainly = true;
+	last->by = *who;
 }
 
 /* The number of its PUT. */
@@ -209,6 +222,49 @@ static uint64_t drop_saved_by(struct versions *v, struct past *past, const struc
 	return 0;
 }
 
+static void drop_refused(struct past *past, unsigned i)
+{
+	struct refused *refused = &past->refused[i];
+
+	past->n_refused--;
+	memmove(refused, refused + 1, (past->n_refused - i) * sizeof(*refused));
+}
+
+static void drop_refused_of(struct past *past, const struct process *who)
+{
+	for (unsigned i = past->n_refused; i-- > 0;) {
+		if (process_same(&past->refused[i].who, who))
+			drop_refused(past, i);
+	}
+}
+
+void versions_refused(struct versions *versions, const struct stack *stack,
+		      const struct process *who, struct document text)
+{
+	struct past *past = who->pid ? make_past(versions, stack) : NULL;
+
+	if (!past)
+		return;
+	drop_refused_of(past, who);
+	if (past->n_refused == VERSIONS_REFUSED_PER_STACK)
+		drop_refused(past, 0);
+	past->refused[past->n_refused++] = (struct refused){
+		.who = *who,
+		.len = text.len,
+		.hash = blob_hash_of(text.text, text.len),
+	};
+	keep_bound(versions);
+}
+
+void versions_put_back(struct versions *versions, const struct stack *stack,
+		       const struct process *who)
+{
+	struct past *past = find_past(versions, stack);
+
+	if (past)
+		drop_refused_of(past, who);
+}
+
 void versions_saved(struct versions *versions, const struct stack *stack,
 		    const struct process *who, struct document body, struct document kept,
 		    const char *modified, size_t modified_len, bool sent)
@@ -222,6 +278,7 @@ void versions_saved(struct versions *versions, const struct stack *stack,
 
 	if (!past)
 		return;
+	drop_refused_of(past, who);
 	/* Whatever comes of this one, it is not the last one any more. */
 	saved.sent_no = drop_saved_by(versions, past, who, modified, modified_len);
 	if (sent)
@@ -296,10 +353,11 @@ static void collect(const struct past *past, const struct stack *stack, const st
 		ret->at[ret->n++].record = (struct record *)fresh;
 }
 
-/* Where the walk from a version along plain saves ends. */
-static int follow(const struct chain *c, int from)
+/* Where the walk from a version along plain saves ends; only: of that process, or NULL. */
+static int follow(const struct chain *c, int from, const struct process *only)
 {
-	while (from < c->n - 1 && c->at[from].plainly)
+	while (from < c->n - 1 && c->at[from].plainly &&
+	       (!only || process_same(&c->at[from].by, only)))
 		from++;
 	return from;
 }
@@ -316,7 +374,7 @@ static int choose_named(struct chain *c, int i, struct document text, unsigned *
 
 	if (r < 0)
 		return r;
-	if (c->named < 0 || n < *fewest || (n == *fewest && follow(c, i) < c->named)) {
+	if (c->named < 0 || n < *fewest || (n == *fewest && follow(c, i, NULL) < c->named)) {
 		c->named = i;
 		*fewest = n;
 	}
@@ -396,9 +454,26 @@ static int put_saved(const struct saved *saved, struct buf *out, struct buf *kep
 	return buf_append(kept, saved->kept.data, saved->kept.len);
 }
 
-static int put_version(const struct chain *c, struct buf *out)
+/* A text that begins with the refused one is that one again, or has its other half. */
+static bool begins_with(struct document text, const struct refused *refused)
 {
-	int at = c->equal >= 0 ? follow(c, c->equal) : c->named;
+	return text.len >= refused->len && blob_hash_of(text.text, refused->len) == refused->hash;
+}
+
+/* Whether the text may be what its process has found there before it was refused. */
+static bool may_be_put_back(const struct past *past, const struct process *who,
+			    struct document text)
+{
+	for (unsigned i = 0; past && i < past->n_refused; i++) {
+		if (process_same(&past->refused[i].who, who))
+			return !begins_with(text, &past->refused[i]);
+	}
+	return false;
+}
+
+static int put_version(const struct chain *c, const struct process *only, struct buf *out)
+{
+	int at = c->equal >= 0 ? follow(c, c->equal, only) : c->named;
 	return document_record_body(text_of(c->at[at].record), out);
 }
 
@@ -418,7 +493,8 @@ static int find_base(struct chain *c, const struct past *past, const struct proc
 	const struct value *modified = value_find(tree.root, "lastModified");
 	const struct saved *saved = find_saved(past, who, tree.root);
 	if (saved || c->equal >= 0 || c->named >= 0) {
-		r = saved ? put_saved(saved, out, kept) : put_version(c, out);
+		r = saved ? put_saved(saved, out, kept)
+			  : put_version(c, may_be_put_back(past, who, text) ? who : NULL, out);
 		if (r == 0)
 			*ret = VERSIONS_BASE;
 		return r == -EMSGSIZE ? -EFBIG : r;

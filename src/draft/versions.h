@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* versions: what a text that is being saved was made from (the base of the
- * three-way merge): the versions of each stack that this mount has served, and
- * the texts that processes have saved into it.
+ * three-way merge): the versions of each stack that this mount has served, the
+ * texts that processes have saved into it, and whose text it has refused last.
  *
- * Bounds: VERSIONS_PER_STACK versions and VERSIONS_SAVED_PER_STACK texts of a
- * stack, VERSIONS_MAX_BYTES in all.  Beyond them the oldest of the stack go, or
- * those of the stack that was changed least recently: never one between two
- * others, for each says how it became the next.  The current version of a stack
+ * Bounds: VERSIONS_PER_STACK versions, VERSIONS_SAVED_PER_STACK texts and
+ * VERSIONS_REFUSED_PER_STACK processes of a stack, VERSIONS_MAX_BYTES in all.
+ * Beyond them the oldest of the stack go, or those of the stack that was changed
+ * least recently: never one between two others, for each says how it became the next.  The current version of a stack
  * is its record and is not kept here.
  * Threads: inside the monitor only. */
 #ifndef DRAFT_VERSIONS_H
@@ -17,9 +17,10 @@
 #include "draft/document.h"
 #include "store/store.h"
 
-#define VERSIONS_PER_STACK       8
-#define VERSIONS_SAVED_PER_STACK 8
-#define VERSIONS_MAX_BYTES       (32u << 20)
+#define VERSIONS_PER_STACK         8
+#define VERSIONS_SAVED_PER_STACK   8
+#define VERSIONS_REFUSED_PER_STACK 8
+#define VERSIONS_MAX_BYTES         (32u << 20)
 
 struct versions;
 
@@ -30,12 +31,12 @@ DEFINE_CLEANUP(struct versions, versions_free)
 /* The stack's record was old and is another one now.  Without memory it is
  * forgotten.  (Called by fs for each stack_changed.) */
 void versions_replaced(struct versions *versions, const struct stack *stack, struct record *old);
-/* The stack's current version is what a save through this mount has made of old,
+/* The stack's current version is what a save of who's through this mount has made of old,
  * and nothing else: nobody else's change lies between the two.  (Whether old had
  * been merged with somebody else's change before is told by how it became what
  * it was.)  Nothing is done unless old is the version that was replaced last. */
 void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
-			       const struct record *old);
+			       const struct record *old, const struct process *who);
 /* The process has saved a text into the stack: the body of the text as it was
  * written, not what merging made of it, for it is the text that the process will
  * go on from; kept, that body as the server keeps it: with what it has masked, left
@@ -48,6 +49,15 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 void versions_saved(struct versions *versions, const struct stack *stack, const struct process *who,
 		    struct document body, struct document kept, const char *modified,
 		    size_t modified_len, bool sent);
+/* That text of the process's could not be saved.  The next one that it saves may be what
+ * it has found there before, put back (as editors do from their backup), which is to
+ * undo no save but its own.  Without memory it is forgotten. */
+void versions_refused(struct versions *versions, const struct stack *stack,
+		      const struct process *who, struct document text);
+/* The process has written what is there to the letter: if it was refused before, it has
+ * put that back by now. */
+void versions_put_back(struct versions *versions, const struct stack *stack,
+		       const struct process *who);
 /* The process has made the stack, of a text in which another one's _id was, or a zeroed one: it
  * goes on from that text, which names no version of this stack.  versions_saved tells what
  * the text is.  Without memory it is forgotten. */
@@ -66,8 +76,10 @@ enum versions_base {
 
 /* The base of a whole text that was checked (design: two writers).  The first that
  * applies: what the same process last saved, when the text names the same version
- * by its lastModified, or none and the process has made the stack, whose _id the text has not; when the text equals a version that was served: that one,
- * followed along plain saves; the version that it names; unknown; none named.
+ * by its lastModified, or none, and no _id of this stack's, and the process has made the
+ * stack; when the text equals a version that was served: that one, followed along plain
+ * saves, but for those of others when it may have been put back after a refusal; the
+ * version that it names; unknown; none named.
  * Appends the body to out for VERSIONS_BASE, and to kept the same as the server keeps
  * it, where that is known to be another one.  fresh: the record as just read,
  * which counts as served.

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "draft/save.h"
+#include "draft/versions.h"
 #include "fs/private.h"
 
 struct document content_document(const struct content *content)
@@ -320,6 +321,9 @@ static int flush_detached(struct fs *fs, struct node *node, struct fs_op *op)
 	bool gone = node->dir->stack && node->dir->stack->gone;
 
 	refuse_lose(fs, node->dir, d->content);
+	if (node->dir->stack && !gone)
+		versions_refused(fs->changes.versions, node->dir->stack, &d->writer,
+				 content_document(d->content));
 	d->ended = d->generation;
 	d->result = gone ? -ESTALE : -EBUSY;
 	return op_refuse(op, d->result, "%s while it was being written; the text is kept in lost",

@@ -82,11 +82,13 @@ def shown_text(version):
     return layout(version.raw).encode()
 
 
-def explain(stack, process, record, fresh):
+def explain(stack, process, text, fresh):
     """What a save is decided by, for the report of a failure."""
+    record = json.loads(text)
     body, modified = body_of(record), record.get("lastModified")
     lines = [("text", body, modified), ("fresh", fresh.body, fresh.modified),
-             ("base", stack.base(process, body, modified)), ("last saved", stack.last_saved(process, modified))]
+             ("base", stack.base(process, text, body, modified)),
+             ("last saved", stack.last_saved(process, modified))]
     lines += [("own" if version.own else "theirs", version.body, version.modified)
               for version in stack.served[-6:]]
     return "\n".join(" ".join(["   ", *map(str, line)]) for line in lines)
@@ -231,6 +233,7 @@ class Run:
         assert got == {"errno": "EBADMSG"}, (got, how, text)
         self.refused[number] = text
         self.lost += 1
+        self.stacks[number].refuse(worker.number, text)
         if put is None:
             self.counts["put"] = self.changes()["put"]
             self.stacks[number].serve(self.fresh(number).raw)
@@ -239,7 +242,10 @@ class Run:
     def put_back(self, worker, number, how, before):
         """After a refusal the old file is put back: no save, unless it is old by now."""
         stack = self.stacks[number]
-        if how == "backup" and shown_text(before) != shown_text(stack.shown):
+        if how != "backup":
+            return
+        stack.refused.pop(worker.number, None)
+        if shown_text(before) != shown_text(stack.shown):
             stack.save(worker.number, before.body, before.modified, False)
 
     def save(self, worker, number, text):
@@ -253,7 +259,7 @@ class Run:
         how = self.choose.choice(WAYS)
         before = stack.shown
         self.note(f"  save {name} {how} by {worker.number}: {wanted} {detail}")
-        self.note(explain(stack, worker.number, record, fresh))
+        self.note(explain(stack, worker.number, text, fresh))
         got = worker("store", self.mnt / name / "config.json", how, text)
         self.note(f"    got {got}")
         if wanted == "conflict":
@@ -266,6 +272,7 @@ class Run:
             assert self.fresh(number).raw == fresh.raw
             self.refused[number] = text
             self.lost += 1
+            stack.refuse(worker.number, text)
             stack.serve(fresh.raw)
             self.put_back(worker, number, how, before)
             return
@@ -274,13 +281,14 @@ class Run:
             after = self.fresh(number)
             assert after.body == detail
             stack.serve(fresh.raw)
-            stack.serve(after.raw, own=True)
+            stack.serve(after.raw, own=True, by=worker.number)
         elif self.mnt.config(name) != self.shown(number):
             stack.serve(fresh.raw)  # it has looked, or it has not: both will do
         # What is shown, to the letter, is no save.
         if text.encode() != shown_text(before):
             stack.save(worker.number, body_of(record), record.get("lastModified"),
                        wanted == "sent")
+        stack.refused.pop(worker.number, None)
         if self.refused.get(number) == text:
             del self.refused[number]
 

@@ -40,8 +40,9 @@ class Version:
     """One state of a record: its body, and whether a save of the mount's made it of the one
     before."""
 
-    def __init__(self, raw, own):
+    def __init__(self, raw, own, by=None):
         self.raw = raw
+        self.by = by  # the process whose save that was
         self.record = json.loads(raw)
         self.body = body_of(self.record)
         self.modified = self.record["lastModified"]
@@ -49,6 +50,7 @@ class Version:
 
 
 SAVED_PER_STACK = 8
+REFUSED_PER_STACK = 8
 
 
 class Stack:
@@ -59,18 +61,20 @@ class Stack:
         # (process, modified): the text's body and which PUT it was, 0: none; the oldest first
         self.saved = {}
         self.sent = 0
+        self.refused = {}  # process: its text that was refused, until what comes next
         self.token = None
 
     @property
     def shown(self):
         return self.served[-1]
 
-    def serve(self, raw, own=False):
-        version = Version(raw, own)
+    def serve(self, raw, own=False, by=None):
+        version = Version(raw, own, by)
         if version.modified != self.shown.modified or version.body != self.shown.body:
             self.served.append(version)
 
     def save(self, process, body, modified, sent):
+        self.refused.pop(process, None)
         self.saved.pop((process, modified), None)
         if len(self.saved) == SAVED_PER_STACK:
             del self.saved[next(iter(self.saved))]
@@ -84,14 +88,28 @@ class Stack:
         newer = any(who == process and other > sent for (who, _), (_, other) in self.saved.items())
         return None if modified is None or newer else body
 
-    def base(self, process, body, modified):
+    def refuse(self, process, text):
+        self.refused.pop(process, None)
+        if len(self.refused) == REFUSED_PER_STACK:
+            del self.refused[next(iter(self.refused))]
+        self.refused[process] = text
+
+    def undoes(self, process, text, version):
+        """Whether the text may undo that save: of others none that comes after a refusal, where it
+        may be a backup put back."""
+        refused = self.refused.get(process)
+        return (version.own and
+                (refused is None or text.startswith(refused) or version.by == process))
+
+    def base(self, process, text, body, modified):
         """What a text is an edit of; None when that is not known; "fresh" when it says none."""
         if self.last_saved(process, modified) is not None:
             return self.last_saved(process, modified)
         for number in range(len(self.served) - 1, -1, -1):
             version = self.served[number]
             if (version.body, version.modified) == (body, modified):
-                while number + 1 < len(self.served) and self.served[number + 1].own:
+                while number + 1 < len(self.served) and \
+                        self.undoes(process, text, self.served[number + 1]):
                     number += 1
                 return self.served[number].body
         if modified is None:
@@ -108,7 +126,7 @@ class Stack:
         """
         record = json.loads(text)
         body, modified = body_of(record), record.get("lastModified")
-        base = self.base(process, body, modified)
+        base = self.base(process, text, body, modified)
         if base == "fresh":
             base = fresh.body
         if body == fresh.body:

@@ -77,7 +77,7 @@ static void becomes(unsigned i, const char *modified, const char *fields, bool p
 		return;
 	versions_replaced(versions, &stacks[i], old);
 	if (plainly)
-		versions_replaced_plainly(versions, &stacks[i], old);
+		versions_replaced_plainly(versions, &stacks[i], old, &other);
 }
 
 static void saved(unsigned i, const struct process *who, const char *modified, const char *body)
@@ -193,8 +193,8 @@ static void test_only_the_last_one_was_replaced_plainly(void **state)
 	CLEANUP(record_unrefp) struct record *first = record_ref(stacks[0].record);
 	becomes(0, "t2", "\"a\":2", false);
 	becomes(0, "t3", "\"a\":3", false);
-	versions_replaced_plainly(versions, &stacks[0], first);
-	versions_replaced_plainly(versions, &stacks[1], first);
+	versions_replaced_plainly(versions, &stacks[0], first, &other);
+	versions_replaced_plainly(versions, &stacks[1], first, &other);
 	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":1}");
 	assert_base(find(0, &vim, "t2", "\"a\":2"), "{\"a\":2}");
 }
@@ -405,6 +405,51 @@ static void test_least_recently_changed_stack_goes_first(void **state)
 	assert_base(find(1, &vim, "t2", "\"a\":9"), "{\"a\":2}");
 }
 
+static void refused(const struct process *who, const char *fields)
+{
+	CLEANUP(buf_done) struct buf of = text("t1", fields);
+
+	versions_refused(versions, &stacks[0], who, (struct document){ of.data, of.len });
+}
+
+static void test_what_is_put_back_after_a_refusal_is_no_undo(void **state)
+{
+	becomes(0, "t1", "\"a\":1", false);
+	becomes(0, "t2", "\"a\":2", true);
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":2}");
+	refused(&vim, "\"a\":3");
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":1}");
+	assert_base(find(0, &other, "t1", "\"a\":1"), "{\"a\":2}");
+	/* Its own save is undone. */
+	refused(&other, "\"a\":3");
+	assert_base(find(0, &other, "t1", "\"a\":1"), "{\"a\":2}");
+	/* The refused text itself again. */
+	refused(&vim, "\"a\":1");
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":2}");
+	refused(&vim, "\"a\":3");
+	versions_put_back(versions, &stacks[0], &vim);
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":2}");
+	refused(&vim, "\"a\":3");
+	saved(0, &vim, "t2", "{\"a\":2}");
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":2}");
+}
+
+static void test_refused_processes_of_a_stack_are_bounded(void **state)
+{
+	struct process who = { .start = 1 };
+
+	becomes(0, "t1", "\"a\":1", false);
+	becomes(0, "t2", "\"a\":2", true);
+	for (who.pid = 1; who.pid <= VERSIONS_REFUSED_PER_STACK + 1; who.pid++)
+		refused(&who, "\"a\":3");
+	who.pid = 1;
+	assert_base(find(0, &who, "t1", "\"a\":1"), "{\"a\":2}");
+	for (who.pid = 2; who.pid <= VERSIONS_REFUSED_PER_STACK + 1; who.pid++)
+		assert_base(find(0, &who, "t1", "\"a\":1"), "{\"a\":1}");
+	refused(&nobody, "\"a\":3");
+	versions_put_back(versions, &stacks[1], &vim);
+}
+
 static void test_forgotten(void **state)
 {
 	becomes(0, "t1", "\"a\":1", false);
@@ -439,6 +484,8 @@ int main(void)
 		TEST(test_saved_texts_of_a_stack_are_bounded),
 		TEST(test_bytes_in_all_are_bounded),
 		TEST(test_least_recently_changed_stack_goes_first),
+		TEST(test_what_is_put_back_after_a_refusal_is_no_undo),
+		TEST(test_refused_processes_of_a_stack_are_bounded),
 		TEST(test_forgotten),
 	};
 
