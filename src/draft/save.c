@@ -622,19 +622,18 @@ static void compose_and_send(struct save *s)
 
 /* ---- reading, and settling ---- */
 
-/* Whether the record has what was sent and nothing else.  A new secret is not to
- * be seen in it, but its date is; less than all of it would not tell. */
+/* Whether the record shows what was sent and nothing else: less than all of it would
+ * not tell.  So it never does where a new secret was sent; that the record is another
+ * one by now may be due to somebody else, who has changed what is not shown either. */
 static bool has_what_was_sent(const struct save *s, const struct record *now)
 {
 	CLEANUP(buf_wipe) struct buf body = BUF_INIT(DOCUMENT_MAX_BYTES);
-	struct value_paths lacks, more;
+	bool same = false;
 	int r = document_record_body(record_text(now), &body);
 
 	if (r == 0)
-		r = document_not_stored(text_of(&s->body), record_text(now), &lacks);
-	if (r == 0)
-		r = document_not_stored(text_of(&body), text_of(&s->body), &more);
-	return r == 0 && lacks.n == 0 && more.n == 0;
+		r = document_equal(text_of(&s->body), text_of(&body), &same);
+	return r == 0 && same;
 }
 
 /* What became of the last PUT.  True: this has ended the save; false: it goes on

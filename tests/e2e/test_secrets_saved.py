@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Secrets are write-only: they survive an edit, a new one may be typed over the mask, the mask
 never leaves, and what the service says of one is said without it."""
+import concurrent.futures
 import errno
 import json
 import os
@@ -251,6 +252,21 @@ def test_a_lost_answer_with_a_new_one(api, mnt):
     assert secret(api) == NEW
     assert api.counts()["put"] <= 2
     api.expect(**api.counts())
+
+
+def test_a_lost_save_of_a_new_one_and_a_colleague(api, mnt):
+    """That the record has another date shows that somebody has changed it, and not that it was
+    us: they have typed the old one again, which is as little to be seen as ours."""
+    text = with_secret(mnt, NEW)
+    api.fault(kind="status", method="PUT", path=RECORD, status=503, delay_ms=700, times=1)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write, mnt, "work", text)
+        api.wait("PUT", RECORD)
+        api.patch_stack(ID, {"lambda": {"secretAccessKey": OLD}})
+        writing.result(30)
+    assert secret(api) == NEW
+    assert kept(mnt) == {}
+    api.expect(list=1, record=2, put=2)
 
 
 def test_histories_and_backups_have_none(api, mnt):

@@ -371,13 +371,14 @@ static void test_new_secret_is_stored(void **state)
 	/* The buffer still has it: it stays at the server. */
 	whole_save(&vim, json("t1", "\"lambda\":{\"secretAccessKey\":\"new\"},\"n\":2"),
 		   json("t2", shows), PUT_ONE ",\"lambda\":{},\"n\":2}", json("t3", shows));
-	/* A lost answer: only the date tells. */
+	/* A lost answer: nothing tells. */
 	save_by(&vim, json("t3", "\"lambda\":{\"secretAccessKey\":\"newer\"},\"n\":1"));
 	get(json("t3", shows));
 	expect_put(PUT_ONE ",\"lambda\":{\"secretAccessKey\":\"newer\"},\"n\":1}");
 	lose_answer(-EPROTO);
 	get(json("t4", shows));
-	expect_success(true);
+	expect_failure(-ETIMEDOUT, "may have been stored");
+	assert_true(sw.last.sent && sw.last.unsettled);
 }
 
 /* One buffer, saved again and again: it names t1, and has what was typed. */

@@ -203,7 +203,7 @@ static void test_lost_answer_of_an_addition(void **state)
 	expect_unsettled();
 }
 
-/* A secret is not to be seen, so what shows that it was stored is that anything moved. */
+/* A secret is not to be seen, so nothing but a record that has not moved tells. */
 static void test_lost_answer_of_a_secret(void **state)
 {
 	const char *record = json("t1", "\"lambda\":{\"secretAccessKey\":" MASK "}");
@@ -215,6 +215,33 @@ static void test_lost_answer_of_a_secret(void **state)
 	get(record);
 	expect_failure(-EPROTO, "fake failure");
 	assert_false(sw.last.unsettled);
+}
+
+/* Somebody else may have moved it. */
+static void put_a_secret_and_fail(const char *fields, const char *shows)
+{
+	char body[200];
+
+	snprintf(body, sizeof(body), PUT_ONE ",%s}", fields);
+	save(json("t1", fields));
+	get(json("t1", shows));
+	expect_put(body);
+	answer(503, "");
+	wait_for_request();
+	get(json("t2", shows));
+	put(body, json("t3", shows));
+	expect_success(true);
+}
+
+static void test_503_and_a_secret(void **state)
+{
+	put_a_secret_and_fail("\"lambda\":{\"secretAccessKey\":\"new\"}",
+			      "\"lambda\":{\"secretAccessKey\":" MASK "}");
+}
+
+static void test_503_and_a_secret_in_an_array(void **state)
+{
+	put_a_secret_and_fail("\"v\":[{\"pin\":\"new\"}]", "\"v\":[{\"pin\":" MASK "}]");
 }
 
 static void test_lost_answer_and_no_reading(void **state)
@@ -557,6 +584,8 @@ int main(void)
 		TEST(test_lost_answer_of_a_removal),
 		TEST(test_lost_answer_of_an_addition),
 		TEST(test_lost_answer_of_a_secret),
+		TEST(test_503_and_a_secret),
+		TEST(test_503_and_a_secret_in_an_array),
 		TEST(test_lost_answer_and_no_reading),
 		TEST(test_lost_answer_and_no_stack),
 		TEST(test_answer_that_cannot_be_read_is_settled),
