@@ -187,26 +187,25 @@ static void stored(struct fs_change *c, struct draft *by)
 
 	if (c->stack && !c->dir->stack)
 		(void)adopt(c);
-	refuse_settled(fs, c->dir, c->text, by);
+	refuse_settled(fs, c->dir, c->text, by, &c->who);
 	work_show_all(c->dir);
 }
 
 static change_done_fn save_ended, replace_ended;
 
 /* The text becomes the stack's, or a new stack. */
-static void send(struct fs_change *c, struct document doc, const struct process *who,
-		 change_done_fn *done)
+static void send(struct fs_change *c, struct document doc, change_done_fn *done)
 {
 	struct changes *changes = &c->fs->changes;
 
 	if (c->dir->stack) {
-		save_text(changes, c->dir->stack, doc, who, c->deadline_ms, done, c);
+		save_text(changes, c->dir->stack, doc, &c->who, c->deadline_ms, done, c);
 		return;
 	}
 	struct work *work = work_get(c->fs, c->dir);
 	if (work)
 		create_stack(changes, c->dir->made_as ? c->dir->made_as : c->dir->name, doc,
-			     &work->memory, who, c->deadline_ms, done, c);
+			     &work->memory, &c->who, c->deadline_ms, done, c);
 	else
 		done(c, &(struct change_result){
 				.err = -ENOMEM,
@@ -216,13 +215,12 @@ static void send(struct fs_change *c, struct document doc, const struct process 
 
 /* The stack of an earlier attempt was found: what this text says differently is
  * still to be saved into it. */
-static bool send_rest(struct fs_change *c, const struct change_result *result,
-		      const struct process *who, change_done_fn *done)
+static bool send_rest(struct fs_change *c, const struct change_result *result, change_done_fn *done)
 {
 	if (result->err < 0 || !result->to_save.text || c->dir->stack || !adopt(c))
 		return false;
 	c->deadline_ms = result->deadline_ms;
-	send(c, result->to_save, who, done);
+	send(c, result->to_save, done);
 	return true;
 }
 
@@ -262,7 +260,7 @@ static void end_save(struct fs_change *c, const struct api_error *why)
 	if (c->err == 0)
 		stored(c, d);
 	else if (!half)
-		refuse_keep(c->fs, c->dir, c->text, d, why);
+		refuse_keep(c->fs, c->dir, c->text, d, &c->who, why);
 	if (c->err == 0 && node->kind == NODE_CONFIG && has_place(node) && c->dir->stack)
 		(void)node_update(node);
 	fs_wake_awaiting(c->fs, node);
@@ -276,7 +274,7 @@ static void save_ended(void *arg, const struct change_result *result)
 	struct fs_change *c = arg;
 
 	change_note(c, result);
-	if (!send_rest(c, result, &c->node->draft->writer, save_ended))
+	if (!send_rest(c, result, save_ended))
 		end_save(c, &result->error);
 }
 
@@ -307,9 +305,10 @@ static int save(struct fs *fs, struct node *node, const char *call, uint64_t dea
 		return cannot_begin(fs, node, call, r);
 	}
 	c->generation = d->generation;
+	c->who = d->writer;
 	c->deadline_ms = deadline_ms;
 	d->saving = true;
-	send(c, content_document(c->text), &d->writer, save_ended);
+	send(c, content_document(c->text), save_ended);
 	return change_wait(c);
 }
 
@@ -418,7 +417,7 @@ void edit_last_close(struct fs *fs, struct node *node)
 	if (!has_place(node) && (unsaved || (d->result < 0 && d->incomplete)))
 		refuse_lose(fs, node->dir, d->content);
 	else if (d->result < 0 && d->incomplete)
-		refuse_keep(fs, node->dir, d->content, d, &d->why);
+		refuse_keep(fs, node->dir, d->content, d, &d->writer, &d->why);
 	end_draft(fs, node);
 }
 
@@ -531,7 +530,7 @@ static void end_replace(struct fs_change *c, const struct api_error *why)
 		put_in_place(c); /* before the refused text goes: it may be this */
 		stored(c, NULL);
 	} else {
-		refuse_keep(c->fs, c->dir, c->text, NULL, why);
+		refuse_keep(c->fs, c->dir, c->text, NULL, &c->who, why);
 		show_again(c);
 	}
 	others_go_on(c);
@@ -543,7 +542,7 @@ static void replace_ended(void *arg, const struct change_result *result)
 	struct fs_change *c = arg;
 
 	change_note(c, result);
-	if (!send_rest(c, result, &c->who, replace_ended))
+	if (!send_rest(c, result, replace_ended))
 		end_replace(c, &result->error);
 }
 
@@ -570,6 +569,6 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 	c->deadline_ms = op->deadline_ms;
 	work->replacing = scratch;
 	op->drop_node = scratch->id;
-	send(c, content_document(c->text), &c->who, replace_ended);
+	send(c, content_document(c->text), replace_ended);
 	return change_wait(c);
 }

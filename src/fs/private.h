@@ -123,7 +123,7 @@ struct fs_change {
 	bool ended;
 	int err;
 	struct content *text;  /* what is being saved, or NULL */
-	struct process who;    /* wrote it, where there is no draft */
+	struct process who;    /* wrote it */
 	struct stack *stack;   /* holds a reference, or NULL */
 };
 
@@ -190,11 +190,11 @@ struct document content_document(const struct content *content);
 /* refuse.c: texts that could not be saved */
 #define REFUSED_NAME "config.json.refused"
 
-void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
-		 const struct draft *by, const struct api_error *why);
-/* A text was saved: by that draft (may be NULL), or that very text. */
+void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text, const struct draft *by,
+		 const struct process *who, const struct api_error *why);
+/* A text was saved: by that draft (may be NULL) and that process, or that very text. */
 void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
-		    const struct draft *by);
+		    const struct draft *by, const struct process *who);
 /* The draft, whose save was refused before another's was, is there again. */
 void refuse_again(struct dir *dir, const struct draft *by);
 /* Nothing refused is left there: somebody has removed it. */

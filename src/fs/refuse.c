@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LOG_MODULE "fs"
+#include "base/blob.h"
 #include "base/log.h"
 #include "fs/private.h"
 
@@ -70,8 +71,17 @@ static bool keep_beside(struct fs *fs, struct dir *dir, const struct content *te
 	return r == 0;
 }
 
-void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
-		 const struct draft *by, const struct api_error *why)
+static void note_refused(struct work *work, const struct content *text, const struct draft *by,
+			 const struct process *who)
+{
+	work->refused_by = by ? by->serial : 0;
+	work->refused_writer = *who;
+	work->refused_len = text->len;
+	work->refused_hash = blob_hash_of(text->bytes, text->len);
+}
+
+void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text, const struct draft *by,
+		 const struct process *who, const struct api_error *why)
 {
 	struct work *work = work_get(fs, dir);
 
@@ -83,7 +93,7 @@ void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text,
 	/* In a draft directory the file that was written stays itself.  Where there is no
 	 * room, an earlier text stays, and whose it is. */
 	if ((!dir->stack && by) || keep_beside(fs, dir, text))
-		work->refused_by = by ? by->serial : 0;
+		note_refused(work, text, by, who);
 }
 
 static bool same_bytes(const struct content *a, const struct content *b)
@@ -91,8 +101,23 @@ static bool same_bytes(const struct content *a, const struct content *b)
 	return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
+static bool is_as_refused(const struct work *work, const struct content *content)
+{
+	return content->len == work->refused_len &&
+	       blob_hash_of(content->bytes, content->len) == work->refused_hash;
+}
+
+/* Whoever has the file open shares its draft: that alone does not tell whose text
+ * was saved. */
+static bool is_rewritten(const struct work *work, const struct content *refused,
+			 const struct draft *by, const struct process *who)
+{
+	return by && work->refused_by == by->serial && process_same(&work->refused_writer, who) &&
+	       is_as_refused(work, refused);
+}
+
 void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
-		    const struct draft *by)
+		    const struct draft *by, const struct process *who)
 {
 	struct node *node = tree_local(dir, REFUSED_NAME);
 	struct work *work = dir->work;
@@ -100,7 +125,7 @@ void refuse_settled(struct fs *fs, struct dir *dir, const struct content *text,
 	if (!work)
 		return;
 	if (node && node->kind == NODE_SCRATCH) {
-		if ((!by || work->refused_by != by->serial) && !same_bytes(node->content, text))
+		if (!is_rewritten(work, node->content, by, who) && !same_bytes(node->content, text))
 			return; /* another text was saved: that one still waits */
 		tree_unlink(fs->tree, node);
 		fs_drop_listing(fs, dir);
@@ -114,7 +139,7 @@ void refuse_again(struct dir *dir, const struct draft *by)
 		return;
 	free(dir->work->error);
 	dir->work->error = strdup(by->why.message);
-	dir->work->refused_by = by->serial;
+	note_refused(dir->work, by->content, by, &by->writer);
 }
 
 void refuse_forget(struct dir *dir)

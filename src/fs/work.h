@@ -46,6 +46,9 @@ struct work {
 	/* The last save that was refused. */
 	char *error;             /* user.stacksfs.error, or NULL */
 	uint64_t refused_by;     /* the serial of the draft; 0: of none */
+	struct process refused_writer;
+	size_t refused_len;      /* of its text, which whoever likes may edit since */
+	uint64_t refused_hash;
 	mode_t config_mode;      /* permission bits; chmod's, for the mount's life */
 	bool has_config_mode;
 	/* What the kernel is doing itself, and is not to be told of: */

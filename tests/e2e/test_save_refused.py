@@ -202,6 +202,40 @@ def test_a_success_of_one_never_removes_the_text_of_another(api, mnt):
     api.expect(list=1, record=2, put=2)
 
 
+def test_a_success_in_the_same_file_never_removes_the_text_of_another(api, mnt):
+    """One process has been refused and has the file open still; another one fills it anew."""
+    refuse(api, times=1)
+    before = mnt.config("one")
+    mine = before.replace(b"value0", b"mine")
+    (mnt.work / "theirs").write_bytes(before.replace(b"note0", b"theirs"))
+    with open(mnt / "one" / "config.json", "wb", buffering=0) as config:
+        config.write(mine)
+        with fails(errno.EBADMSG):
+            os.fsync(config.fileno())
+        assert run(["cp", mnt.work / "theirs", mnt / "one" / "config.json"]).returncode == 0
+        assert "theirs" in is_shown(api, mnt).raw
+    is_kept_as_refused(mnt, mine)
+    assert REFUSAL["message"] in error_of(mnt)
+    api.expect(list=1, record=2, put=2)
+
+
+def test_a_refused_text_that_was_edited_stays(api, mnt):
+    """Although the draft that was refused succeeds: what is in the file now was never saved."""
+    refuse(api, times=1)
+    before = mnt.config("one")
+    with open(mnt / "one" / "config.json", "wb", buffering=0) as config:
+        config.write(before.replace(b"value0", b"value1"))
+        with fails(errno.EBADMSG):
+            os.fsync(config.fileno())
+        edited = refused_text(mnt).replace(b"value1", b"edited")
+        write(mnt, "one", edited, file="config.json.refused")
+        config.seek(0)
+        config.write(before.replace(b"value0", b"value2"))
+    assert "value2" in is_shown(api, mnt).raw
+    assert refused_text(mnt) == edited
+    api.expect(list=1, record=2, put=2)
+
+
 @pytest.mark.any_requests("the number of tries is the retry policy's")
 def test_status_and_the_log_tell_of_it(api, mnt):
     refuse(api)
