@@ -316,6 +316,7 @@ class Run:
         made = next(r for r in self.api.records() if r.id not in self.stacks)
         assert made.name == name
         self.stacks[made.id] = Stack(made.raw)
+        self.stacks[made.id].save(worker.number, body_of(record), None, True)
         self.names[name] = made.id
         self.tokens[made.id] = self.api.stack(made.id)["server"]["systemToken"]
 

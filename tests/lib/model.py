@@ -75,11 +75,11 @@ class Stack:
 
     def save(self, process, body, modified, sent):
         self.refused.pop(process, None)
-        self.saved.pop((process, modified), None)
+        _, before = self.saved.pop((process, modified), (None, 0))
         if len(self.saved) == SAVED_PER_STACK:
             del self.saved[next(iter(self.saved))]
         self.sent += sent
-        self.saved[process, modified] = body, self.sent if sent else 0
+        self.saved[process, modified] = body, self.sent if sent else before
 
     def last_saved(self, process, modified):
         """What the process has saved last, if that named the same version; what was no PUT is not
