@@ -221,6 +221,9 @@ static const struct breaker *blocker(const struct http *h, const struct http_cal
 
 	if (breaker_ask(&h->breaker, now_ms) == BREAKER_WAIT)
 		return &h->breaker;
+	/* One stack may be what fails, and another is being saved. */
+	if (call->spec.class == HTTP_CLASS_SAVE)
+		return NULL;
 	return breaker_ask(of_kind, now_ms) == BREAKER_WAIT ? of_kind : NULL;
 }
 
