@@ -209,7 +209,7 @@ bool fs_open_fresh(struct fs *fs, uint64_t id, int flags, pid_t tid,
 
 		store_hit(fs->store);
 		if (node->kind == NODE_STACK)
-			openers_add(&fs->openers, node->dir_cookie, tid);
+			note_opener(fs, node, tid);
 		if (!taken)
 			release(fs, handle);
 		tree_foresee(fs->tree, id);

@@ -17,6 +17,12 @@ struct listing {
 	bool full;
 };
 
+void note_opener(struct fs *fs, struct node *node, pid_t tid)
+{
+	node->dir->listed = true;
+	openers_add(&fs->openers, node->dir_cookie, tid);
+}
+
 int fs_step_opendir(struct fs *fs, struct fs_op *op)
 {
 	struct node *node = tree_node(fs->tree, op->node);
@@ -36,7 +42,7 @@ int fs_step_opendir(struct fs *fs, struct fs_op *op)
 	if (!op->handle)
 		return -ENOMEM;
 	if (node->kind == NODE_STACK)
-		openers_add(&fs->openers, node->dir_cookie, op->tid);
+		note_opener(fs, node, op->tid);
 	op->keep_cache = fresh;
 	return 0;
 }

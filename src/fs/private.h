@@ -79,6 +79,8 @@ struct fs_handle {
 };
 
 /* A handle of the node; NULL: no memory. */
+/* Of a stack's directory. */
+void note_opener(struct fs *fs, struct node *node, pid_t tid);
 struct fs_handle *handle_new(struct fs *fs, struct node *node);
 void handle_free(struct fs_handle *handle); /* leaves the node's count to the caller */
 

@@ -104,7 +104,8 @@ static int unlink_token(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (work_removed_config(dir, op))
 		return op_refuse(op, -EPERM, "config.json, which was removed before, is back "
 					     "(-o grace=): this may be meant to remove all");
-	if (openers_have(&fs->openers, dir->cookie, op_process(op)))
+	if (dir->listed && /* asking by whom costs more */
+	    openers_have(&fs->openers, dir->cookie, op_process(op)))
 		return op_refuse(op, -EPERM, "this process has listed the directory, and may be meant "
 					     "to remove all; rm of the file alone rotates");
 	/* It may be all of the directory that is being removed, by several processes. */

@@ -90,6 +90,7 @@ struct dir {
 	uint64_t cookie;        /* its place in listings; grows, never reused */
 	struct node *slots[NODE_N_SLOTS]; /* see tree_slot */
 	struct work *work;      /* the upper layer's: see dir_gone */
+	bool listed;            /* likewise: somebody has opened it, ever */
 	struct local_name *locals; /* private from here on */
 	unsigned n_locals;
 	uint64_t next_local_cookie;
