@@ -466,13 +466,17 @@ int mountpoint_prepare(const char *path, char **ret_path, struct message *ret_wa
 	return 0;
 }
 
-/* Who else has it locked may have other reasons than to mount. */
+/* Who else has it locked may have other reasons than to mount, and there are file systems
+ * without locks. */
 static void wait_for_lock(int fd)
 {
 	const struct timespec pause = { .tv_nsec = CLAIM_EVERY_MS * 1000000L };
 
-	for (int i = 0; i < CLAIM_MS / CLAIM_EVERY_MS && flock(fd, LOCK_EX | LOCK_NB) < 0; i++)
+	for (int i = 0; i < CLAIM_MS / CLAIM_EVERY_MS; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+			return;
 		nanosleep(&pause, NULL);
+	}
 }
 
 static int say_taken(const char *path, uint64_t below, struct message *ret_why)

@@ -54,7 +54,8 @@ NODISCARD uint64_t mountpoint_top(const char *path);
 
 /* Keep other starts from mounting on the absolute path, until *ret_fd is closed, and see that
  * nothing was mounted there since its top was below (0: not known).  *ret_fd is -1 where the
- * directory cannot be locked, or somebody keeps it locked.  -EBUSY: something was, *ret_why set. */
+ * directory cannot be opened.  Whoever keeps it locked is waited for, for a second.  -EBUSY:
+ * something was, *ret_why set. */
 NODISCARD int mountpoint_claim(const char *path, uint64_t below, int *ret_fd,
 			       struct message *ret_why);
 

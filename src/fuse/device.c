@@ -19,6 +19,7 @@
 #define CROWDED_NS      4000 /* longer than it takes to find nobody who wants the core */
 #define MOVE_EVERY_NS 5000000
 #define SMALL_REPLY      512
+#define REFUSED_AT_ONCE 1000
 
 static int64_t now_ns(void)
 {
@@ -165,8 +166,11 @@ void device_refuse(struct mount *mount)
 	int fd = fuse_session_fd(mount->session);
 	void *request = mount->read_bytes ? malloc(mount->read_bytes) : NULL;
 
-	while (request && read(fd, request, mount->read_bytes) > 0)
+	for (unsigned n = 0; n < REFUSED_AT_ONCE && request; n++) {
+		if (read(fd, request, mount->read_bytes) <= 0)
+			break;
 		refuse(fd, request);
+	}
 	free(request);
 }
 
