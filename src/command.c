@@ -125,24 +125,20 @@ static void take_state(struct view *v)
 {
 	const struct status *s = &v->status;
 
-	if (strcmp(s->api.state, "ok") == 0 && s->refused.n == 0) {
-		if (s->unwritten == 0 || s->unwritten == STATUS_UNKNOWN)
-			return;
-		v->word = "unwritten";
-		message_set(&v->why, "%llu text%s of history and lost: %s",
-			    (unsigned long long)s->unwritten, s->unwritten == 1 ? "" : "s",
-			    s->unwritten_why);
-		return;
-	}
-	if (strcmp(s->api.state, "ok") == 0) {
+	if (strcmp(s->api.state, "ok") != 0) {
+		v->word = strcmp(s->api.state, "stale") == 0 ? "stale" : "error";
+		message_set(&v->why, "%s", s->api.error[0] ? s->api.error : "no reason given");
+	} else if (s->refused.n > 0) {
 		v->word = "refused";
 		message_set(&v->why, "%zu save%s refused, %s%s%s", s->refused.n,
 			    s->refused.n == 1 ? "" : "s", s->refused.n == 1 ? "" : "the first: ",
 			    v->mount->path, s->refused.paths[0]);
-		return;
+	} else if (s->unwritten > 0 && s->unwritten != STATUS_UNKNOWN) {
+		v->word = "unwritten";
+		message_set(&v->why, "%llu text%s of history and lost: %s",
+			    (unsigned long long)s->unwritten, s->unwritten == 1 ? "" : "s",
+			    s->unwritten_why);
 	}
-	v->word = strcmp(s->api.state, "stale") == 0 ? "stale" : "error";
-	message_set(&v->why, "%s", s->api.error[0] ? s->api.error : "no reason given");
 }
 
 static void look(const struct mountpoint *mount, struct view *ret)

@@ -110,21 +110,21 @@ static void fail_unlisted(struct create *c, const struct api_error *cause)
 	fail_unsettled(c, c->sent ? &c->error : cause);
 }
 
-/* Another text than this one's may have made it, the last time. */
+/* Another text than this one's may have made it, the last time: that one is in memory. */
 static void note_maker(const struct create *c, const struct stack *stack, bool by_this)
 {
 	CLEANUP(buf_wipe) struct buf kept = BUF_INIT(DOCUMENT_MAX_BYTES);
-	const struct buf *own = c->own.len ? &c->own : c->body.len ? &c->body : &c->memory->sent;
+	const struct buf *own = c->own.len ? &c->own : &c->body;
+	const struct document modified = by_this ? document_of(&c->modified) : (struct document){ 0 };
 	struct document record = { stack->record->text, stack->record->text_len };
 
-	if (!by_this)
+	if (!by_this || own->len == 0)
 		own = &c->memory->sent;
 	if (document_record_body(record, &kept) < 0)
 		return; /* no memory to go on from it */
 	versions_made(c->changes->versions, stack, &c->who, &c->brought);
 	versions_saved(c->changes->versions, stack, &c->who, document_of(own), document_of(&kept),
-		       by_this && c->modified.len ? c->modified.data : "",
-		       by_this ? c->modified.len : 0, true);
+		       modified.len ? modified.text : "", modified.len, true);
 }
 
 static void succeed(struct create *c, struct change_result *result)
@@ -571,19 +571,19 @@ static int make_body(struct create *c, const char *component, struct document te
 		return e->err;
 	}
 	const struct document original = original_of(c->changes, &facts);
-	const bool is_named = keeps_its_name(component, &facts);
 
 	if (facts.has_id == DOCUMENT_GIVEN)
 		c->brought = facts.id;
 	r = buf_append(&c->modified, facts.modified.data, facts.modified.len);
 	if (r < 0)
 		outcome_failed(r, e);
-	if (r == 0 && !is_named)
+	if (r == 0 && !keeps_its_name(component, &facts)) {
 		r = write_body(text, original, &c->own, e);
-	if (r == 0 && !is_named)
-		r = give_name(component, text, &named, e);
-	return r < 0 ? r
-		     : write_body(is_named ? text : document_of(&named), original, &c->body, e);
+		if (r == 0)
+			r = give_name(component, text, &named, e);
+		text = document_of(&named);
+	}
+	return r < 0 ? r : write_body(text, original, &c->body, e);
 }
 
 /* ---- the beginning ---- */

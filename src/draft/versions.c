@@ -204,17 +204,21 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 	last->by = *who;
 }
 
+static bool is_of(const struct saved *saved, const struct process *who, const char *modified,
+		  size_t len)
+{
+	return process_same(&saved->who, who) && saved->modified.len == len &&
+	       (len == 0 || memcmp(saved->modified.data, modified, len) == 0);
+}
+
 /* The number of its PUT. */
 static uint64_t drop_saved_by(struct versions *v, struct past *past, const struct process *who,
 			      const char *modified, size_t len)
 {
 	for (unsigned i = 0; i < past->n_saved; i++) {
-		const struct saved *saved = &past->saved[i];
+		uint64_t sent_no = past->saved[i].sent_no;
 
-		if (process_same(&saved->who, who) && saved->modified.len == len &&
-		    (len == 0 || memcmp(saved->modified.data, modified, len) == 0)) {
-			uint64_t sent_no = saved->sent_no;
-
+		if (is_of(&past->saved[i], who, modified, len)) {
 			drop_saved(v, past, i);
 			return sent_no;
 		}
@@ -438,8 +442,7 @@ static const struct saved *find_saved(const struct past *past, const struct proc
 	for (unsigned i = 0; past && i < past->n_saved; i++) {
 		const struct saved *saved = &past->saved[i];
 
-		if (process_same(&saved->who, who) && saved->modified.len == len &&
-		    (len == 0 || memcmp(saved->modified.data, modified->bytes, len) == 0))
+		if (is_of(saved, who, named ? modified->bytes : "", len))
 			return is_left(past, saved) ? NULL : saved;
 	}
 	return NULL;

@@ -78,9 +78,9 @@ struct fs_handle {
 	bool saw_record;       /* it was opened after a save, while the writer had it open still */
 };
 
-/* A handle of the node; NULL: no memory. */
-/* Of a stack's directory. */
+/* Who may remove the stack: the node is its directory's. */
 void note_opener(struct fs *fs, struct node *node, pid_t tid);
+/* A handle of the node; NULL: no memory. */
 struct fs_handle *handle_new(struct fs *fs, struct node *node);
 void handle_free(struct fs_handle *handle); /* leaves the node's count to the caller */
 
