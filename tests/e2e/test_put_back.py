@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A text that is put back after a refusal, as editors do from their backup, undoes nobody's save;
 and an undo after one is still an undo."""
-import concurrent.futures
 import errno
 import os
 import subprocess
@@ -11,7 +10,8 @@ import pytest
 from account import RECORD
 from editors import Emacs, Nano, VimCopying, VimRenaming
 from mount import eventually, run
-from saving import HOST, ID, edit, editable, fails, is_shown, kept, refuse, refused_text, write
+from saving import (HOST, ID, edit, editable, fails, is_shown, kept, refuse, refused_text,
+                    run_in_background, write)
 
 
 @pytest.fixture
@@ -36,12 +36,10 @@ def host(api):
 
 
 def replace_slowly(api, mnt, value):
-    """mv of a text with that value, whose PUT has not been answered as yet; its future."""
+    """mv of a text with that value, whose PUT has not been answered as yet; what waits for its end."""
     write(mnt, "one", mnt.config("one").replace(b"value0", value), file="new")
     api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=1500, times=1)
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    moving = pool.submit(run, ["mv", mnt / "one" / "new", mnt / "one" / "config.json"])
-    pool.shutdown(wait=False)
+    moving = run_in_background(lambda: run(["mv", mnt / "one" / "new", mnt / "one" / "config.json"]))
     api.wait("PUT", RECORD)
     return moving
 
@@ -53,7 +51,7 @@ def test_what_an_editor_puts_back_undoes_nobodys_save(api, mnt, place, editor):
         session.edit("value0", "valueA")
         moving = replace_slowly(api, mnt, b"valueB")
         assert not session.save().ok
-        assert moving.result(30).returncode == 0
+        assert moving().returncode == 0
         assert host(api) == "valueB"
         is_shown(api, mnt)
         session.abandon()
@@ -68,7 +66,7 @@ def test_the_buffer_is_refused_again_after_that(api, mnt, place):
         vim.edit("value0", "valueA")
         moving = replace_slowly(api, mnt, b"valueB")
         assert not vim.save().ok
-        assert moving.result(30).returncode == 0
+        assert moving().returncode == 0
         assert not vim.insist().ok
         vim.abandon()
     assert host(api) == "valueB"

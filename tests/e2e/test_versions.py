@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Two writers: no change is overwritten by somebody who has not seen it, and undo undoes."""
-import concurrent.futures
 import contextlib
 import ctypes
 import errno
@@ -17,7 +16,7 @@ from mount import eventually, run
 from saving import (FILES, HOST, ID, editable, edit, error_of, fails, history,
                     history_files, is_kept_as_refused,
                     is_lost, is_shown, last_error, names_field, nothing_is_refused,
-                    refuse, refused_text, write)
+                    refuse, refused_text, run_in_background, write)
 
 
 @pytest.fixture
@@ -450,14 +449,6 @@ def test_several_served_versions_are_known(api, mnt):
 
 
 # ---- tries and races ----
-
-def run_in_background(call):
-    """Start call() in a thread; what is returned waits for it, and raises what it raised."""
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    future = pool.submit(call)
-    pool.shutdown(wait=False)
-    return lambda: future.result(30)
-
 
 def test_a_colleague_between_two_tries(api, mnt):
     """502, the colleague saves, the retry: each try starts with a fresh record."""
