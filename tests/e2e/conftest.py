@@ -28,6 +28,7 @@ sys.path.insert(0, str(TOP / "tests" / "lib"))
 import mount as mount_lib  # noqa: E402
 
 TEST_S = 60 * mount_lib.SLOWER
+LEFT_S = 2  # for a thread to end that no test waits for any more
 LONG = "STACKSFS_TEST_LONG" in os.environ
 #: For what waits by the clock most of its time.
 NOT_SLOWED_DOWN = pytest.mark.skipif(
@@ -103,6 +104,20 @@ def pytest_sessionfinish(session):
         values = list(session.config.stash[outcomes].values())
         counts = {outcome: values.count(outcome) for outcome in WORSE}
         pathlib.Path(path).write_text(json.dumps(counts))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    """Python waits for every thread that is not a daemon's: those of a test that failed, maybe for
+    ever, and then nobody hears of it."""
+    left = [thread for thread in threading.enumerate()
+            if not thread.daemon and thread is not threading.main_thread()]
+    for thread in left:
+        thread.join(LEFT_S)
+    left = [thread.name for thread in left if thread.is_alive()]
+    if left:
+        print("threads were left:", *left, flush=True)
+        os._exit(1)
 
 
 # ---- one test's surroundings ----

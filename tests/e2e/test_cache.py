@@ -9,6 +9,7 @@ import time
 
 import pytest
 from account import LIST, RECORD, named, stack, stack_id
+from background import run_in_background
 from mount import SLOWER, eventually, output_of
 from saving import lambda_stack
 
@@ -467,12 +468,11 @@ def test_deletions_while_the_list_is_read_make_no_stack_vanish(account, mount, d
     mnt = mount(api)
     assert mnt.names() == sorted(before)
     api.fault(kind="delay", apply=True, delay_ms=int(500 * SLOWER), path=LIST, times=1)
-    refresh = threading.Thread(target=mnt.cli, args=("refresh", mnt.path))
-    refresh.start()
+    refresh = run_in_background(mnt.cli, "refresh", mnt.path)
     api.wait(method="GET", path=LIST, count=4 + api.own("list"), timeout=10)
     for stack_to_delete in sorted(gone):
         api.delete_stack(stack_to_delete)
-    refresh.join()
+    refresh()
     assert mnt.names() == sorted(n for n, r in before.items() if r.id not in gone)
     api.expect(**cost)
 
@@ -537,12 +537,11 @@ def test_an_answer_overtaken_by_a_newer_one_is_dropped(account, mount):
     mnt.config(name)
     let_pass(2.2 * SLOWER)
     api.fault(kind="delay", apply=True, delay_ms=int(1500 * SLOWER), path=LIST, times=1)
-    slow = threading.Thread(target=mnt.cli, args=("refresh", mnt.path))
-    slow.start()
+    slow = run_in_background(mnt.cli, "refresh", mnt.path)
     api.wait(method="GET", path=LIST, count=4 + api.own("list"), timeout=10)
     api.patch_stack(record.id, {"note": "newer"})
     assert b"newer" in mnt.config(name)
-    slow.join()
+    slow()
     assert b"newer" in mnt.config(name)
     api.expect(list=range(6, 10), record=range(1, 3))
 

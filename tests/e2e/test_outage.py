@@ -3,20 +3,21 @@
 import errno
 import os
 import subprocess
-import threading
 import time
 
 import pytest
 from account import DEPENDENCIES, named, stack_id
+from background import meanwhile
 from mount import SLOWER, eventually
 
+NAMES = ("one", "two", "three")
 FAILURES = 5     # in a row, of requests
 PAUSE_S = 2      # until the next probe
 
 
 @pytest.fixture
 def api(account):
-    return named(account(), "one", "two", "three")
+    return named(account(), *NAMES)
 
 
 def failure(call, *arguments):
@@ -62,35 +63,30 @@ def test_an_open_circuit_fails_at_once_and_says_why(api, mount):
                          ids=["no answer", "5xx"])
 def test_recovery_within_ten_seconds_without_a_stampede(api, mount, fault):
     """Readers in a loop, as monitoring is: the first that can be served is, soon."""
-    mnt = mount(api, ttl=1, timeout=10)
+    mnt = mount(api, timeout=10)  # no list is renewed: it has a circuit of its own
     mnt.config("one")
     api.fault(**fault)
     open_circuit(mnt)
-    over = threading.Event()
-    served = []
+    served = {}
 
-    def read_on(name):
-        while not over.is_set():
+    def reader(name):
+        def read():
             try:
                 mnt.read(name, "dependencies")
-                served.append((time.monotonic(), name))
+                served.setdefault(name, time.monotonic())
             except OSError:
-                over.wait(0.02)
+                time.sleep(0.02)
+        return read
 
-    readers = [threading.Thread(target=read_on, args=(name,)) for name in ("one", "two", "three")]
-    for reader in readers:
-        reader.start()
-    before = attempts(api)
-    eventually(lambda: attempts(api) >= before + 2, within=3 * PAUSE_S + 2)
-    outage = [e["t_ms"] for e in api.log()][before:]
-    assert all(b - a > 0.9 * PAUSE_S * 1000 for a, b in zip(outage, outage[1:])), "one at a time"
-    back = time.monotonic()
-    api.clear_faults()
-    eventually(lambda: {name for _, name in served} == {"one", "two", "three"}, within=10)
-    over.set()
-    for reader in readers:
-        reader.join()
-    assert min(when for when, _ in served) - back < 10
+    with meanwhile(*(reader(name) for name in NAMES)):
+        before = attempts(api)
+        eventually(lambda: attempts(api) >= before + 2, within=3 * PAUSE_S + 2)
+        outage = [e["t_ms"] for e in api.log()][before:]
+        assert all(b - a > 0.9 * PAUSE_S * 1000 for a, b in zip(outage, outage[1:])), "one at a time"
+        back = time.monotonic()
+        api.clear_faults()
+        eventually(lambda: served.keys() == set(NAMES), within=10)
+    assert min(served.values()) - back < 10
     assert circuit(mnt)["state"] == "closed"
 
 
@@ -136,26 +132,20 @@ def test_one_endpoint_that_fails_stops_nothing_else(api, mount, fault):
     """Somebody looks at it again and again, as monitoring does."""
     mnt = mount(api, timeout=10)
     api.fault(path=DEPENDENCIES, **fault)
-    over = threading.Event()
 
-    def look_on():
-        while not over.wait(0.01):
-            failure(mnt.read, "one", "dependencies")
+    def look():
+        failure(mnt.read, "one", "dependencies")
+        time.sleep(0.01)
 
-    reader = threading.Thread(target=look_on)
-    reader.start()
-    try:
+    with meanwhile(look):
         eventually(lambda: circuit(mnt)["state"] == "open", within=10)
         for _ in range(5):
             text = mnt.config("two").replace(b"https://", b"https://x.", 1)
             with open(mnt / "two" / "config.json", "wb") as file:
                 file.write(text)
             mnt.refresh()
-        for name in ("one", "two", "three"):
+        for name in NAMES:
             assert mnt.read(name, "systemToken")
-    finally:
-        over.set()
-        reader.join()
     assert api.counts()["put"] == 5
 
 

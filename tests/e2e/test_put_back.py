@@ -8,10 +8,11 @@ import subprocess
 import programs
 import pytest
 from account import RECORD
+from background import run_in_background
 from editors import Emacs, Nano, VimCopying, VimRenaming
 from mount import eventually, run
 from saving import (HOST, ID, edit, editable, fails, is_shown, kept, refuse, refused_text,
-                    run_in_background, write)
+                    write)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def replace_slowly(api, mnt, value):
     """mv of a text with that value, whose PUT has not been answered as yet; what waits for its end."""
     write(mnt, "one", mnt.config("one").replace(b"value0", value), file="new")
     api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=1500, times=1)
-    moving = run_in_background(lambda: run(["mv", mnt / "one" / "new", mnt / "one" / "config.json"]))
+    moving = run_in_background(run, ["mv", mnt / "one" / "new", mnt / "one" / "config.json"])
     api.wait("PUT", RECORD)
     return moving
 

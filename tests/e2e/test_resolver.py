@@ -21,6 +21,7 @@ import time
 
 import pytest
 from account import Account, stack_id
+from background import run_in_background
 from conftest import BUILD, EMULATOR, NOT_SLOWED_DOWN, STACKSFS
 from emulator import TlsFront
 from gate import Gate
@@ -304,21 +305,19 @@ def test_without_a_connection(mnt, gate, dns):
 
 
 def begin_a_look_up_that_hangs(call, mnt, gate, dns):
-    """call waits for one, in a thread: its future."""
+    """call waits for one, in a thread: what waits for its end."""
     idle = n_threads(mnt)
     dns.answer = SILENT
     drop_connections(gate)
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    future = pool.submit(timed, call, mnt)
-    pool.shutdown(wait=False)
+    waiting = run_in_background(timed, call, mnt)
     eventually(lambda: HOST in dns.asked and n_threads(mnt) > idle)
-    return future
+    return waiting
 
 
 def test_unmounting_while_a_look_up_hangs(mnt, gate, dns):
     """That of a renewal in the background, so that nobody holds the mount."""
     waiting = begin_a_look_up_that_hangs(lambda mnt: mnt.config(NAMES[0]), mnt, gate, dns)
-    assert waiting.result()[0] == 0
+    assert waiting()[0] == 0
     began = time.monotonic()
     assert mnt.stop() == []
     assert time.monotonic() - began < 1 * SLOWER
@@ -330,7 +329,7 @@ def test_sigterm_while_a_reader_waits_for_a_look_up(mnt, gate, dns):
     os.kill(mnt.pid, signal.SIGTERM)
     assert mnt.wait() == []
     assert time.monotonic() - began < 3 * SLOWER
-    assert waiting.result()[0] in (errno.ECONNABORTED, errno.ENOTCONN)
+    assert waiting()[0] in (errno.ECONNABORTED, errno.ENOTCONN)
 
 
 def test_sigterm_while_a_creation_waits_for_a_look_up(mnt, gate, dns):
@@ -339,7 +338,7 @@ def test_sigterm_while_a_creation_waits_for_a_look_up(mnt, gate, dns):
     os.kill(mnt.pid, signal.SIGTERM)
     assert mnt.wait() == []
     assert time.monotonic() - began < TIMEOUT_S + 2 * SLOWER
-    assert waiting.result()[0]
+    assert waiting()[0]
     lost = pathlib.Path(mnt.env["XDG_STATE_HOME"]).rglob("lost/*")
     assert NEW in [path.read_bytes() for path in lost if path.is_file()]
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Secrets are write-only: they survive an edit, a new one may be typed over the mask, the mask
 never leaves, and what the service says of one is said without it."""
-import concurrent.futures
 import errno
 import json
 import os
@@ -9,6 +8,7 @@ import os
 import programs
 import pytest
 from account import LIST, RECORD, stack_id
+from background import run_in_background
 from mount import run
 from saving import (ID, REFUSAL, editable, edit, error_of, fails, history, is_shown, kept,
                     lambda_stack, last_error, refuse, refused_text, write)
@@ -259,11 +259,10 @@ def test_a_lost_save_of_a_new_one_and_a_colleague(api, mnt):
     us: they have typed the old one again, which is as little to be seen as ours."""
     text = with_secret(mnt, NEW)
     api.fault(kind="status", method="PUT", path=RECORD, status=503, delay_ms=700, times=1)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(write, mnt, "work", text)
-        api.wait("PUT", RECORD)
-        api.patch_stack(ID, {"lambda": {"secretAccessKey": OLD}})
-        writing.result(30)
+    writing = run_in_background(write, mnt, "work", text)
+    api.wait("PUT", RECORD)
+    api.patch_stack(ID, {"lambda": {"secretAccessKey": OLD}})
+    writing()
     assert secret(api) == NEW
     assert kept(mnt) == {}
     api.expect(list=1, record=2, put=2)

@@ -11,12 +11,13 @@ import shutil
 import programs
 import pytest
 from account import RECORD, stack_id
+from background import run_in_background
 from editors import Emacs, Nano, Vim, VimCopying
 from mount import eventually, run
 from saving import (FILES, HOST, ID, editable, edit, error_of, fails, history,
                     history_files, is_kept_as_refused,
                     is_lost, is_shown, last_error, names_field, nothing_is_refused,
-                    refuse, refused_text, run_in_background, write)
+                    refuse, refused_text, write)
 
 
 @pytest.fixture
@@ -455,7 +456,7 @@ def test_a_colleague_between_two_tries(api, mnt):
     text = mnt.config("one").replace(b"value0", b"ours")
     # The first try's answer takes long enough for somebody to come between.
     api.fault(kind="status", method="PUT", path=RECORD, status=502, delay_ms=700, times=1)
-    writing = run_in_background(lambda: write(mnt, "one", text))
+    writing = run_in_background(write, mnt, "one", text)
     api.wait("PUT", RECORD)
     colleague(api, note="theirs")
     writing()
@@ -468,7 +469,7 @@ def test_a_colleague_between_two_tries(api, mnt):
 def test_a_colleague_between_two_tries_in_the_same_field(api, mnt):
     text = mnt.config("one").replace(b"value0", b"ours")
     api.fault(kind="status", method="PUT", path=RECORD, status=502, delay_ms=700, times=1)
-    writing = run_in_background(lambda: write(mnt, "one", text))
+    writing = run_in_background(write, mnt, "one", text)
     api.wait("PUT", RECORD)
     colleague(api, host="theirs")
     with fails(errno.EBUSY):
@@ -482,7 +483,7 @@ def test_a_reading_that_was_overtaken_settles_nothing(api, mnt):
     text = mnt.config("one").replace(b"value0", b"ours")
     api.fault(kind="status", method="PUT", path=RECORD, status=503, times=1)
     api.fault(kind="delay", method="GET", path=RECORD, delay_ms=2500, apply=True, skip=1, times=1)
-    writing = run_in_background(lambda: write(mnt, "one", text))
+    writing = run_in_background(write, mnt, "one", text)
     api.wait("GET", RECORD, count=2)
     colleague(api, note="theirs")
     mnt.refresh()
@@ -497,7 +498,7 @@ def test_an_answer_that_was_overtaken_is_looked_at_again(api, mnt):
     """A PUT's own, after a list that has what a colleague made of it since."""
     text = mnt.config("one").replace(b"value0", b"ours")
     api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=1500, apply=True, times=1)
-    writing = run_in_background(lambda: write(mnt, "one", text))
+    writing = run_in_background(write, mnt, "one", text)
     api.wait("PUT", RECORD)
     eventually(lambda: host(api) == "ours")
     colleague(api, note="theirs")
@@ -515,7 +516,7 @@ def test_a_strong_etag_closes_the_gap(account, mount):
     mnt = mount(api)
     text = mnt.config("one").replace(b"value0", b"ours")
     api.fault(kind="delay", method="PUT", path=RECORD, delay_ms=700, times=1)
-    writing = run_in_background(lambda: write(mnt, "one", text))
+    writing = run_in_background(write, mnt, "one", text)
     api.wait("PUT", RECORD)
     put = next(entry for entry in api.log() if entry["method"] == "PUT")
     assert put["if_match"]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of the write path share: a stack to edit, what a save must leave behind, and
 what a refused one must."""
-import concurrent.futures
 import contextlib
 import errno
 import json
@@ -53,14 +52,6 @@ def edit(mnt, stack, old, new):
 def write(mnt, stack, text, file="config.json"):
     with open(mnt / stack / file, "wb") as target:
         target.write(text)
-
-
-def run_in_background(call):
-    """Start call() in a thread; what is returned waits for it, and raises what it raised."""
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    future = pool.submit(call)
-    pool.shutdown(wait=False)
-    return lambda: future.result(30)
 
 
 @contextlib.contextmanager
