@@ -18,6 +18,7 @@ import report
 import tables
 import world as world_lib
 from report import in_ms
+from turns import Quiet, Turns
 from works import SIZES, WORKS, by_size
 from world import BUILD, TOP, Passthrough, World, run
 
@@ -56,6 +57,7 @@ class Bench:
 
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
+        self.quiet = Quiet()
         self.rows = []  # as report.py takes them
         self.sizes = {}  # {stacks: (our seconds, curl's)}
         self.peers = {}  # {rtt: {peer: {work: seconds}}}
@@ -88,20 +90,20 @@ class Bench:
         return work.name in self.options.only and kinds[work.kind]
 
     def measured(self, work, world):
-        def row(found):
+        def row():
             return dict(work=work.name, title=work.title, against=work.floor, goal=work.goal,
                         rtt=None if work.kind == "once" else world.rtt_ms, unit="ms",
-                        ours=in_ms(found["ours"]), floor=in_ms(found["floor"]))
+                        ours=in_ms(turns.counted("ours")), floor=in_ms(turns.counted("floor")),
+                        runs=turns.described("ours"))
 
         # What is warm asks the service for nothing.
         cores = os.sched_getaffinity(0) if work.kind == "once" else world_lib.cores_of_client()
         with world_lib.on_cores(cores), work.pair(world) as (ours, floor):
-            sides = dict(ours=ours, floor=floor)
-            found = in_turns(sides, self.options.runs, AT_LEAST_S)
-            if report.is_close(report.judged(row(found))):
-                for name, more in in_turns(sides, self.options.runs, 3 * AT_LEAST_S).items():
-                    found[name] += more
-        return row(found)
+            turns = Turns(self.quiet, dict(ours=ours, floor=floor), self.options.runs)
+            turns.take(AT_LEAST_S)
+            if report.is_close(report.judged(row())):
+                turns.take(3 * AT_LEAST_S)
+        return row()
 
     def measure_sizes(self):
         with world_lib.on_cores(world_lib.cores_of_client()), contextlib.ExitStack() as stack:
@@ -109,19 +111,22 @@ class Bench:
             for size in SIZES:
                 world = stack.enter_context(self.world(f"size{size}", size, 0))
                 sides["ours", size], sides["curl", size] = by_size(world)
-            found = in_turns(sides, self.options.runs)
-        self.sizes = {size: ([took for took, *_ in found["ours", size]], found["curl", size])
-                      for size in SIZES}
+            turns = Turns(self.quiet, sides, self.options.runs)
+            turns.take()
+        self.sizes = {size: ([took for took, *_ in turns.counted(("ours", size))],
+                             turns.counted(("curl", size))) for size in SIZES}
         for small, large in zip(SIZES, SIZES[1:]):
             self.take(dict(work=f"size-{large}", title=f"mount, `ls`: each 1,000 of {large:,}",
                            against=f"each 1,000 of {small:,}", goal=1.2, rtt=0, unit="ms",
-                           ours=self.each_thousand(large), floor=self.each_thousand(small)))
-        waits, peaks = zip(*((waited, mb) for _, waited, mb in found["ours", SIZES[-1]]))
+                           runs=turns.described(("ours", large)), ours=self.each_thousand(large), floor=self.each_thousand(small)))
+        most = "ours", SIZES[-1]
+        waits, peaks = zip(*((waited, mb) for _, waited, mb in turns.counted(most)))
         self.take(dict(work="renewal", title=f"a reader's wait at most while {SIZES[-1]:,} stacks "
                        "are renewed", against="", goal=20, rtt=None, unit="ms", ours=in_ms(waits),
-                       floor=None))
+                       floor=None, runs=turns.described(most)))
         self.take(dict(work="memory", title=f"memory at most, with {SIZES[-1]:,} stacks",
-                       against="", goal=150, rtt=None, unit="MB", ours=list(peaks), floor=None))
+                       against="", goal=150, rtt=None, unit="MB", ours=list(peaks), floor=None,
+                       runs=turns.described(most)))
 
     def each_thousand(self, size):
         return [value * 1000 / size for value in in_ms(self.sizes[size][0])]
@@ -147,19 +152,6 @@ class Bench:
                              [(what, sum(counts.values())) for what, counts in counted])
         with World(self.folder / "round-trips", costs.STACKS, 0, http1=True) as world:
             costs.write_round_trips(world.mounted)
-
-
-def in_turns(sides, runs, at_least_s=0):
-    """{name: what each run gave}: in turns, so that what else the machine does meets all.
-
-    at_least_s: in all, of what gives seconds.  One of a few that take a moment may have met
-    anything, and where the scheduler puts the programs on two cores it may put them otherwise."""
-    found = {name: [] for name in sides}
-    while runs > 0 or (at_least_s and sum(map(sum, found.values())) < at_least_s):
-        for name, side in sides.items():
-            found[name].append(side())
-        runs -= 1
-    return found
 
 
 # ---- surroundings ----

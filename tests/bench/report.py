@@ -2,7 +2,7 @@
 """Rows of measurements: judged, printed, and written into a document.
 
 A row: work, title, against, rtt (ms or None), ours and floor (lists of numbers; floor may be None,
-then the goal is for ours itself), unit, goal (or None).  Medians are judged; the ratio of the least
+then the goal is for ours itself), unit, goal (or None), runs (how many of ours count).  Medians are judged; the ratio of the least
 of both is what a machine that does nothing else may come to.
 """
 import datetime
@@ -17,7 +17,7 @@ import sys
 
 from tables import table
 
-COLUMNS = "{:13} {:>6} {:>9} {:>15} {:>9} {:>15} {:>6} {:>6} {:>6}  {}"
+COLUMNS = "{:13} {:>6} {:>9} {:>15} {:>9} {:>15} {:>6} {:>6} {:>6} {:>9}  {}"
 
 
 def judged(row):
@@ -60,14 +60,14 @@ def rtt(row):
 
 def print_heading():
     print(COLUMNS.format("work", "rtt", "ours", "min-max", "floor", "min-max", "ratio", "goal",
-                         "least", ""))
+                         "least", "runs", ""))
 
 
 def print_row(row):
     print(COLUMNS.format(row["work"], rtt(row), f"{median(row['ours'])} {row['unit']}",
                          spread(row["ours"]), median(row["floor"]), spread(row["floor"]),
                          figure(row), "" if row["goal"] is None else f"{row['goal']:g}",
-                         f"{row['of_least']:.2f}" if row["floor"] else "",
+                         f"{row['of_least']:.2f}" if row["floor"] else "", row["runs"],
                          verdict(row)).rstrip(), flush=True)
 
 
@@ -75,11 +75,12 @@ def print_row(row):
 
 def figures_table(rows):
     return table(
-        ["work", "round trip", "stacksfs", "floor", "which is", "ratio", "goal"],
+        ["work", "round trip", "stacksfs", "floor", "which is", "ratio", "goal", "runs"],
         [[row["title"], rtt(row), f"{median(row['ours'])} {row['unit']} ({spread(row['ours'])})",
           f"{median(row['floor'])} ({spread(row['floor'])})" if row["floor"] else "",
           row["against"], figure(row),
-          "" if row["goal"] is None else f"{row['goal']:g}" + ("" if row["ok"] else " **missed**")]
+          "" if row["goal"] is None else f"{row['goal']:g}" + ("" if row["ok"] else " **missed**"),
+          row["runs"]]
          for row in rows])
 
 
