@@ -80,11 +80,30 @@ static bool is_lookup_timeout(int code, const char *detail)
 	return code == CURLE_OPERATION_TIMEDOUT && strncmp(detail, begin, strlen(begin)) == 0;
 }
 
+/* Nor a proxy that gives no way from a connection that is lost. */
+static bool is_tunnel_failure(const char *detail)
+{
+	static const char *const begins[] = { "CONNECT tunnel failed", "Proxy CONNECT aborted" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++) {
+		if (strncmp(detail, begins[i], strlen(begins[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 int curl_error_map(int code, long os_errno, const char *detail, const char **ret_what)
 {
 	if (is_lookup_timeout(code, detail)) {
 		*ret_what = "no name server answers, to find";
 		return -ETIMEDOUT;
+	}
+	if (is_tunnel_failure(detail)) {
+		bool late = code == CURLE_OPERATION_TIMEDOUT;
+
+		*ret_what = late ? "no answer in time from the proxy for"
+				 : "the proxy refused the way to";
+		return late ? -ETIMEDOUT : -EHOSTUNREACH;
 	}
 	if (code == CURLE_COULDNT_CONNECT) {
 		*ret_what = "could not connect to";

@@ -173,32 +173,31 @@ static int set_body(struct transport_try *t)
 				   request->body_len ? request->body : "");
 }
 
-/* Called ahead of each request that libcurl is about to write. */
+/* Called ahead of each request that libcurl is about to write to the server, be it
+ * through a proxy.
+ *
+ * libcurl sends a request again, without a word, when a connection that was used
+ * before is closed ahead of the first byte of the answer, even after the server
+ * has read all of it.  What changes something is stopped there, and whoever has
+ * begun it reads what became of it. */
 static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
 {
 	struct transport_try *t = arg;
 
-	return t->begun++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	t->begun++;
+	return t->begun == 1 || t->request.method == HTTP_GET ? CURL_PREREQFUNC_OK
+							      : CURL_PREREQFUNC_ABORT;
 }
 
-/* libcurl sends a request again, without a word, when a connection that was used
- * before is closed ahead of the first byte of the answer, even after the server
- * has read all of it.  What changes something is stopped there, and whoever has
- * begun it reads what became of it.  It rather takes no connection that may have
- * died in silence; a POST, for which that means a whole list, only a new one. */
-static int set_once(struct transport_try *t)
+/* What changes something rather takes no connection that may have died in silence; a
+ * POST, for which that means a whole list, only a new one.  libcurl does not only pass
+ * over what is older, it closes it, and with the name server away there may be no
+ * other: not for what takes a new one anyway. */
+static int set_age(struct transport_try *t)
 {
-	int r = 0;
-
-	if (t->request.method == HTTP_GET)
+	if (t->request.method == HTTP_GET || t->request.fresh_connection)
 		return 0;
-	/* libcurl does not only pass over what is older, it closes it, and with the name
-	 * server away there may be no other: not for what takes a new one anyway. */
-	if (!t->request.fresh_connection)
-		r = from_code(curl_easy_setopt(t->easy, CURLOPT_MAXAGE_CONN, (long)CHANGE_IDLE_S));
-	if (r == 0)
-		r = from_code(curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, before_request));
-	return r < 0 ? r : set_pointer(t->easy, CURLOPT_PREREQDATA, t);
+	return from_code(curl_easy_setopt(t->easy, CURLOPT_MAXAGE_CONN, (long)CHANGE_IDLE_S));
 }
 
 /* CUSTOMREQUEST and POST, not UPLOAD: that would wait for a 100. */
@@ -413,6 +412,10 @@ static int set_callbacks(struct transport_try *t)
 	if (r == 0)
 		r = set_pointer(t->easy, CURLOPT_WRITEDATA, t);
 	if (r == 0)
+		r = set_pointer(t->easy, CURLOPT_PREREQDATA, t);
+	if (r == 0)
+		r = from_code(curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, before_request));
+	if (r == 0)
 		r = from_code(curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
 	if (r == 0)
 		r = from_code(curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header));
@@ -425,7 +428,7 @@ int curl_try_setup(struct transport_try *t, const struct curl_setup *setup,
 		   const struct transport_request *request)
 {
 	static int (*const steps[])(struct transport_try *t) = {
-		set_fixed, set_version, set_deadlines, set_method,    set_once,
+		set_fixed, set_version, set_deadlines, set_method,    set_age,
 		set_route, set_token,	set_headers,   set_callbacks,
 	};
 	int r = 0;
@@ -442,21 +445,16 @@ int curl_try_setup(struct transport_try *t, const struct curl_setup *setup,
 
 /* ---- how it ended ---- */
 
-/* Whether a byte may have reached the server; in doubt yes.  The count is of
- * request bytes that were written; the time is set just before the first is. */
-static bool was_sent(CURL *easy)
+/* Whether a byte may have reached the server; in doubt yes.  Not by libcurl's own
+ * figures: they count what a proxy is asked for the way, too. */
+static bool was_sent(const struct transport_try *t)
 {
-	long request_bytes = 0;
-	curl_off_t pretransfer_us = 0;
-
-	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
-	return request_bytes > 0 || pretransfer_us > 0;
+	return t->begun > 0;
 }
 
 bool curl_try_is_late(const struct transport_try *t)
 {
-	return clock_read_ms(CLOCK_MONOTONIC) - t->began_ms >= LATE_MS && was_sent(t->easy);
+	return clock_read_ms(CLOCK_MONOTONIC) - t->began_ms >= LATE_MS && was_sent(t);
 }
 
 static const char *refusal_name(int err)
@@ -486,7 +484,7 @@ static void conclude_failure(struct transport_try *t, CURLcode code)
 	struct transport_answer *answer = &t->answer;
 	const char *what = refusal_name(t->refused);
 	const char *detail = detail_of(t, code);
-	bool ours = t->refused || t->begun > 1;
+	bool ours = t->refused || code == CURLE_ABORTED_BY_CALLBACK;
 	long os_errno = 0;
 
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_errno);
@@ -501,7 +499,7 @@ void curl_try_conclude(struct transport_try *t, CURLcode code)
 {
 	struct transport_answer *answer = &t->answer;
 
-	answer->sent = t->begun > 1 || was_sent(t->easy);
+	answer->sent = was_sent(t);
 	if (code != CURLE_OK && !t->cut) {
 		conclude_failure(t, code);
 		return;

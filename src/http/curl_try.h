@@ -33,7 +33,7 @@ struct transport_try {
 	void *arg;
 
 	int64_t began_ms; /* CLOCK_MONOTONIC */
-	unsigned begun; /* times that libcurl was about to write a request that must go once */
+	unsigned begun; /* times that libcurl was about to write the request */
 	struct transport_answer answer;
 	size_t header_bytes;
 	uint64_t announced_bytes; /* Content-Length; 0: none or unreadable */

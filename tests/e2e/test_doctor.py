@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """stacksfs doctor: a line for each thing that mounting needs, and status when saves were refused."""
+import http.server
 import json
 import re
 import socket
+import threading
 
 import pytest
 from account import LIST, stack
@@ -173,6 +175,25 @@ def test_a_proxy_does_the_look_up(api, doctor):
     assert found["name"] == ("ok", "no-such-host.invalid: left to the proxy")
     assert failures(found) == {"connection"}
     assert "canary-pass" not in str(found)
+
+
+def test_a_proxy_that_refuses_the_way(doctor):
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            self.send_error(407)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever).start()
+        found = doctor("https://no-such-host.invalid", "-o",
+                       f"timeout=5,proxy=http://127.0.0.1:{proxy.server_port}",
+                       env={TOKEN_ENV: "no-token"})
+        proxy.shutdown()
+    assert failures(found) == {"connection"}
+    said = found["connection"][1]
+    assert "the proxy refused the way to no-such-host.invalid" in said and "407" in said
 
 
 # ---- TLS ----

@@ -632,6 +632,50 @@ static void test_proxy_sees_no_token(void **state)
 	raw_server_free(proxy);
 }
 
+/* A PUT by a proxy that answers so to CONNECT. */
+static void put_through(raw_answer_fn *answer, const char *says, struct reply *ret)
+{
+	struct raw_server *proxy = raw_server_new(answer, says);
+	struct http_spec spec = client_put("{}", 2);
+	char url[64];
+
+	snprintf(url, sizeof(url), "http://user:canary@127.0.0.1:%u", raw_server_port(proxy));
+	struct http *http =
+		client_new("https://stacks.invalid", &(struct curl_options){ .proxy = url });
+	spec.timeout_ms = 500;
+	client_call(http, &spec, ret);
+	http_free(http);
+	raw_server_free(proxy);
+}
+
+/* The server has seen nothing of it. */
+static void test_proxy_fails(void **state)
+{
+	static const struct {
+		raw_answer_fn *answer;
+		const char *says;
+		int err;
+	} rows[] = {
+		{ say_and_close, "HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n", -EHOSTUNREACH },
+		{ say_and_close, "HTTP/1.1 502 X\r\nContent-Length: 0\r\n\r\n", -EHOSTUNREACH },
+		{ say_and_close, "", -EHOSTUNREACH },
+		{ say_and_wait, "", -ETIMEDOUT },
+		{ say_and_reset, "", -EIO }, /* which tells nothing of whose connection it was */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct reply reply;
+
+		put_through(rows[i].answer, rows[i].says, &reply);
+		assert_false(reply.processed_maybe);
+		assert_int_equal(reply.err, rows[i].err);
+		if (reply.err != -EIO)
+			assert_has(reply.why, "proxy");
+		assert_null(strstr(reply.why, "canary"));
+		reply_free(&reply);
+	}
+}
+
 static void ignore_answer(void *arg, struct transport_answer *answer)
 {
 }
@@ -726,6 +770,7 @@ int main(void)
 		cmocka_unit_test(test_challenge),
 		cmocka_unit_test(test_no_proxy_for_loopback),
 		cmocka_unit_test(test_proxy_sees_no_token),
+		cmocka_unit_test(test_proxy_fails),
 		cmocka_unit_test(test_unusable_token),
 		cmocka_unit_test(test_log_line),
 	};

@@ -100,12 +100,35 @@ static void test_a_silent_name_server(void **state)
 	assert_string_equal(what, "no answer in time from");
 }
 
+/* As the versions of libcurl call it. */
+static void test_a_proxy_that_gives_no_way(void **state)
+{
+	static const char *const details[] = {
+		"CONNECT tunnel failed, response 407",
+		"Proxy CONNECT aborted",
+	};
+	const char *what = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(details); i++) {
+		assert_int_equal(curl_error_map(CURLE_RECV_ERROR, 0, details[i], &what),
+				 -EHOSTUNREACH);
+		assert_string_equal(what, "the proxy refused the way to");
+		assert_int_equal(curl_error_map(CURLE_COULDNT_CONNECT, 0, details[i], &what),
+				 -EHOSTUNREACH);
+	}
+	assert_int_equal(curl_error_map(CURLE_OPERATION_TIMEDOUT, 0,
+					"Proxy CONNECT aborted due to timeout", &what),
+			 -ETIMEDOUT);
+	assert_string_equal(what, "no answer in time from the proxy for");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_code),
 		cmocka_unit_test(test_connect_errors),
 		cmocka_unit_test(test_a_silent_name_server),
+		cmocka_unit_test(test_a_proxy_that_gives_no_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
