@@ -56,7 +56,9 @@ struct http {
 	struct rate rate;
 	struct breaker breaker;                        /* for all that is asked */
 	struct breaker breaker_of[HTTP_MAX_KINDS];     /* for one kind of it */
-	unsigned failed_kinds; /* bits, since the last success; all: of what was not reached */
+	/* Bits, since the last success, or the last failure that keeps all back; all: of what
+	 * was not reached. */
+	unsigned failed_kinds;
 	uint64_t last_try_no;
 	uint64_t cut_off_no; /* the last try that had begun when a connection's end was counted */
 	uint64_t random;

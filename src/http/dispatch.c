@@ -155,7 +155,15 @@ static bool shows_nothing(const struct http_call *call, int err)
 	       (err == -ETIMEDOUT && call->took_ms < BREAKER_MIN_TIMEOUT_MS);
 }
 
-/* reached: it may be this kind's alone. */
+/* Whether the circuit of its kind keeps the next one like it back. */
+static bool keeps_back(struct http *h, const struct http_call *call)
+{
+	return breaker_of(h, call)->open && call->spec.class != HTTP_CLASS_SAVE;
+}
+
+/* reached: it may be this kind's alone.  Then, where it was the probe, one of another kind
+ * may be that at once: who asks for what goes on failing, again and again, would be the
+ * probe each time. */
 static void judge_error(struct http *h, const struct http_call *call, int err, bool reached,
 			const char *why)
 {
@@ -171,7 +179,13 @@ static void judge_error(struct http *h, const struct http_call *call, int err, b
 		breaker_failure(breaker_of(h, call), now_ms, call->kind_probe, true, err, why);
 	else
 		breaker_nothing(breaker_of(h, call), now_ms, call->kind_probe);
+	if (call->probe && by_itself && keeps_back(h, call)) {
+		breaker_nothing(&h->breaker, now_ms, true);
+		return;
+	}
 	breaker_failure(&h->breaker, now_ms, call->probe, !by_itself, err, why);
+	if (h->breaker.open)
+		h->failed_kinds = 0;
 }
 
 /* A connection carries many tries, and its end ends them all: the first of them counts. */

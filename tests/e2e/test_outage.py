@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The API goes away and comes back: the circuit, a refused token, refresh, and the rate."""
+import contextlib
 import errno
 import os
 import subprocess
@@ -147,6 +148,34 @@ def test_one_endpoint_that_fails_stops_nothing_else(api, mount, fault):
         for name in NAMES:
             assert mnt.read(name, "systemToken")
     assert api.counts()["put"] == 5
+
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_one_that_goes_on_failing_after_an_outage_keeps_none_back(api, mount):
+    """Somebody looks at it again and again, and would be the probe each time."""
+    mnt = mount(api, timeout=10)
+    text = mnt.config("two").replace(b"https://", b"https://x.", 1)
+    api.fault(path=DEPENDENCIES, kind="status", status=503)
+    everything = api.fault(kind="status", status=503)
+    open_circuit(mnt)
+    # And for all, by tokens.
+    eventually(lambda: failure(mnt.read, "one", "systemToken") and
+               "not asked" in mnt.errors()[-1]["message"])
+
+    def look():
+        failure(mnt.read, "one", "dependencies")
+        time.sleep(0.01)
+
+    def save():
+        with contextlib.suppress(OSError), open(mnt / "two" / "config.json", "wb") as file:
+            file.write(text)
+        return "put" in api.counts()
+
+    with meanwhile(look):
+        api.clear_faults(everything)
+        asked = attempts(api)
+        eventually(lambda: attempts(api) > asked, within=PAUSE_S + 2)
+        eventually(save, within=0.5 * PAUSE_S)
 
 
 def test_429_does_not_open_it(api, mount):

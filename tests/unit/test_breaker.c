@@ -236,6 +236,72 @@ static void test_more_kinds_that_fail_are_the_service(void **state)
 	assert_true(is_asked(1));
 }
 
+/* Ask, and answer 500 where it is asked. */
+static bool is_asked_in_vain(unsigned kind)
+{
+	size_t before = started();
+	struct http_spec spec = kind_spec(kind);
+	struct outcome o = { 0 };
+
+	submit(&spec, &o);
+	turn();
+	if (started() > before)
+		reply_after(before, 500, -1);
+	assert_int_equal(o.times, 1);
+	return started() > before;
+}
+
+/* Of kinds 1 and 2, and kind 1 has opened its own, too. */
+static void open_for_all(void)
+{
+	fail_kind(1, BREAKER_FAILURES);
+	fail_kind(2, BREAKER_FAILURES - 1);
+	assert_false(is_asked(3));
+}
+
+/* Somebody asks for it again and again, so it is the probe each time. */
+static void test_a_kind_that_goes_on_failing_keeps_none_back(void **state)
+{
+	open_for_all();
+	advance(BREAKER_PAUSE_MS);
+	assert_true(is_asked_in_vain(1));
+	assert_false(is_asked_in_vain(1));
+	assert_true(is_asked(3));
+	assert_true(is_asked(2));
+	assert_false(is_open());
+}
+
+static void test_an_outage_has_few_probes(void **state)
+{
+	open_for_all();
+	for (unsigned i = 0; i < 5; i++) {
+		advance(BREAKER_PAUSE_MS);
+		assert_true(is_asked_in_vain(1));
+		assert_true(is_asked_in_vain(2));
+		for (unsigned kind = 1; kind <= 4; kind++)
+			assert_false(is_asked_in_vain(kind));
+	}
+}
+
+/* What is saved passes the circuit of its kind, so that does not keep it back. */
+static void test_saves_in_an_outage_are_one_probe(void **state)
+{
+	struct outcome o[2] = { 0 };
+	struct http_spec spec = kind_spec(1);
+
+	spec.class = HTTP_CLASS_SAVE;
+	open_for_all();
+	advance(BREAKER_PAUSE_MS);
+	submit(&spec, &o[0]);
+	turn();
+	reply_after(started() - 1, 500, -1);
+	size_t before = started();
+	submit(&spec, &o[1]);
+	turn();
+	assert_int_equal(started(), before);
+	assert_int_equal(o[1].result.err, -EIO);
+}
+
 static void test_429_in_between_breaks_the_row(void **state)
 {
 	fail_calls(BREAKER_FAILURES - 1, -ECONNREFUSED, 0);
@@ -446,6 +512,9 @@ int main(void)
 		IN_HTTP(test_the_end_of_a_connection_counts_once),
 		IN_HTTP(test_a_kind_that_fails_by_itself),
 		IN_HTTP(test_more_kinds_that_fail_are_the_service),
+		IN_HTTP(test_a_kind_that_goes_on_failing_keeps_none_back),
+		IN_HTTP(test_an_outage_has_few_probes),
+		IN_HTTP(test_saves_in_an_outage_are_one_probe),
 		IN_HTTP(test_429_in_between_breaks_the_row),
 		IN_HTTP(test_open_calls_fail_at_once),
 		IN_HTTP(test_its_own_failure),
