@@ -118,12 +118,13 @@ bool store_may_be_stale(const struct store *store, const struct flight *f, uint6
 	       age < store_ttl_ms(store) + store->stale_ms;
 }
 
-/* "Cannot be reached or answers 5xx" (RFC 5861, 4); never after 401 or 403, and
- * not for an answer that came and could not be understood. */
+/* "Cannot be reached or answers 5xx" (RFC 5861, 4), or has no more requests for this
+ * account now; never after 401 or 403, and not for an answer that came and could not be
+ * understood. */
 bool store_error_allows_stale(const struct api_error *error)
 {
 	if (error->status)
-		return error->status >= 500;
+		return error->status >= 500 || error->status == 429;
 	return error->err != -ECANCELED && error->err != -ENOMEM && error->err != -EMSGSIZE &&
 	       error->err != -EACCES;
 }

@@ -190,6 +190,21 @@ def test_429_does_not_open_it(api, mount):
     api.expect(list=1, dependencies=2 * FAILURES + 1)
 
 
+def test_what_is_cached_is_shown_after_429(api, mount):
+    mnt = mount(api, ttl=1, timeout=5)
+    text, token = mnt.config("one"), mnt.read("one", "systemToken")
+    api.fault(kind="status", status=429, headers={"Retry-After": "100"})
+    eventually(lambda: "user.stacksfs.stale" in os.listxattr(mnt / "one" / "config.json"))
+    asked = attempts(api)
+    for _ in range(FAILURES):
+        assert mnt.config("one") == text
+        assert mnt.read("one", "systemToken") == token
+    assert attempts(api) - asked <= 1, "for the token"
+    assert failure(mnt.refresh) == errno.EBUSY
+    assert mnt.status()["api"]["state"] == "stale"
+    api.expect(**api.counts())
+
+
 @pytest.mark.any_requests("a failed request is tried again")
 def test_refresh_in_an_outage_fails_and_keeps_what_is_cached(api, mount):
     mnt = mount(api, timeout=3)

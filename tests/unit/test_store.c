@@ -451,18 +451,23 @@ static void test_changed_token_is_told(void **state)
 
 static void test_old_is_shown_when_the_api_fails(void **state)
 {
-	struct waiter w = waiter();
+	static const int statuses[] = { 503, 429 };
 	struct store_stats stats;
 
 	list_two();
-	fake_account_advance(&a, TTL);
-	assert_int_equal(need_list(&w), STORE_WAIT);
-	fake_account_fail(&a, 503);
-	assert_int_equal(w.woken, 1);
-	assert_int_equal(w.err, 0);
-	store_get_stats(a.store, &stats);
-	assert_int_equal(stats.state, STORE_STATE_STALE);
-	assert_true(store_record_stale(a.store, stack_of(1)));
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		struct waiter w = waiter();
+
+		fake_account_advance(&a, TTL);
+		assert_int_equal(need_list(&w), STORE_WAIT);
+		fake_account_fail(&a, statuses[i]);
+		assert_int_equal(w.woken, 1);
+		assert_int_equal(w.err, 0);
+		store_get_stats(a.store, &stats);
+		assert_int_equal(stats.state, STORE_STATE_STALE);
+		assert_int_equal(stats.last_error.status, statuses[i]);
+		assert_true(store_record_stale(a.store, stack_of(1)));
+	}
 	fake_account_done(&a);
 }
 
