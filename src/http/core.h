@@ -13,6 +13,7 @@
 #include "http/latency.h"
 #include "http/rate.h"
 
+#define HTTP_ALONE_MAX_MS 10000 /* for which a 429 is believed */
 #define HTTP_MAX_RUNNING 64 /* tries at once, whatever the transport could do */
 
 /* Where a call is while the http thread has it.  The first three are the queues
@@ -59,6 +60,7 @@ struct http {
 	/* Bits, since the last success, or the last failure that keeps all back; all: of what
 	 * was not reached. */
 	unsigned failed_kinds;
+	uint64_t alone_until_ms[HTTP_MAX_KINDS]; /* by a 429: when it may be asked for again */
 	uint64_t last_try_no;
 	uint64_t cut_off_no; /* the last try that had begun when a connection's end was counted */
 	uint64_t random;

@@ -264,6 +264,38 @@ static bool ask_as_probe(struct breaker *b, uint64_t now_ms)
 	return probe;
 }
 
+/* ---- a service that wants to be left alone ----
+ *
+ * A 429 is no failure of the service, and no circuit's.  But where it says to wait for longer
+ * than a call can, to ask for the next of that kind would only be one request more.  It may
+ * be wrong, so it is asked again from time to time; what is saved is asked for at once. */
+
+static void note_wish(struct http *h, const struct http_call *call,
+		      const struct transport_answer *answer)
+{
+	uint64_t wish_ms = (uint64_t)answer->retry_after_ms;
+
+	if (answer->status == 429 && answer->retry_after_ms > 0)
+		h->alone_until_ms[call->spec.kind] =
+			clock_now_ms(h->clock) + min_u64(wish_ms, HTTP_ALONE_MAX_MS);
+}
+
+static bool is_unwanted(const struct http *h, const struct http_call *call, uint64_t now_ms)
+{
+	return call->spec.class != HTTP_CLASS_SAVE && now_ms < h->alone_until_ms[call->spec.kind];
+}
+
+static void end_unwanted(struct http *h, struct http_call *call, uint64_t now_ms)
+{
+	uint64_t left_ms = h->alone_until_ms[call->spec.kind] - now_ms;
+	char why[96];
+
+	snprintf(why, sizeof(why),
+		 "too many requests, the service answered 429 (not asked again for %u s)",
+		 (unsigned)(left_ms + 999) / 1000);
+	end_early(h, call, -EBUSY, why);
+}
+
 /* ---- deadlines ---- */
 
 static void end_late(struct http *h, struct http_call *call)
@@ -395,6 +427,8 @@ static void try_done(void *arg, struct transport_answer *answer)
 	bool again = next_ms >= 0 && call->spec.retry != HTTP_RETRY_NEVER &&
 		     !is_refused(h, call, clock_now_ms(h->clock));
 	count_try_end(h, call, answer, again);
+	if (next_ms < 0)
+		note_wish(h, call, answer);
 	if (again)
 		delay_call(h, call, (uint64_t)next_ms);
 	else if (answer->err)
@@ -522,6 +556,10 @@ static uint64_t begin_queued(struct http *h, uint64_t now_ms)
 			}
 			if (b) {
 				end_unasked(h, call, b);
+				continue;
+			}
+			if (is_unwanted(h, call, now_ms)) {
+				end_unwanted(h, call, now_ms);
 				continue;
 			}
 			if (kind_is_full(h, call))

@@ -64,7 +64,7 @@ struct http_spec {
  * arrived whole; else a negative errno: -ETIMEDOUT, -ECONNREFUSED,
  * -EHOSTUNREACH, -ENETUNREACH, -EPROTO (TLS), -EMSGSIZE (answer too large),
  * -EIO (broken answer), -ECANCELED, -ENOMEM.  A call that the open circuit (breaker.h) lets not be asked has the
- * error of the last failure.  Everything is borrowed for the callback. */
+ * error of the last failure; one that a 429 before it does not, -EBUSY.  Everything is borrowed for the callback. */
 struct http_result {
 	int err;
 	/* A try, the last or one before it, may have taken effect although its

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import subprocess
 import time
 
@@ -180,14 +181,39 @@ def test_one_that_goes_on_failing_after_an_outage_keeps_none_back(api, mount):
 
 def test_429_does_not_open_it(api, mount):
     mnt = mount(api, timeout=5)
-    fault = api.fault(kind="status", status=429, path=DEPENDENCIES, headers={"Retry-After": "100"})
+    fault = api.fault(kind="status", status=429, path=DEPENDENCIES, headers={"Retry-After": "0"})
     for _ in range(2 * FAILURES):
         assert failure(mnt.read, "one", "dependencies") == errno.EBUSY
     shown = circuit(mnt)
     assert (shown["state"], shown["opened"]) == ("closed", 0)
     api.clear_faults(fault)
     assert mnt.read("one", "dependencies")
-    api.expect(list=1, dependencies=2 * FAILURES + 1)
+    api.expect(list=1, dependencies=8 * FAILURES + 1)
+
+
+def test_429_that_says_to_wait_is_believed(api, mount):
+    """Not for each reader anew, but for a few seconds at most. A save asks all the same."""
+    mnt = mount(api, timeout=5)
+    fault = api.fault(kind="status", status=429, headers={"Retry-After": "7"})
+    began = time.monotonic()
+    for _ in range(FAILURES):
+        for name in NAMES:
+            assert failure(mnt.read, name, "dependencies") == errno.EBUSY
+    message = mnt.errors()[-1]["message"]
+    assert "429" in message and re.search(r"not asked again for \d s", message)
+    assert circuit(mnt)["state"] == "closed"
+    api.clear_faults(fault)
+    with open(mnt / "two" / "config.json", "rb+") as file:
+        file.write(mnt.config("two").replace(b"https://", b"http://", 1))
+        file.truncate()
+
+    def can_read():
+        with contextlib.suppress(OSError):
+            return mnt.read("one", "dependencies")
+
+    eventually(can_read, within=10)
+    assert time.monotonic() - began > 6.9
+    api.expect(list=1, dependencies=2, record=1, put=1)
 
 
 def test_what_is_cached_is_shown_after_429(api, mount):

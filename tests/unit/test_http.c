@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "http/core.h"
 #include "http/retry.h"
 #include "http_world.h"
 
@@ -382,6 +383,71 @@ static void test_retry_after_beyond_the_deadline(void **state)
 	assert_int_equal(w.clock.now_ms, WORLD_BEGIN_MS + 10000); /* at once */
 }
 
+static void assert_not_asked(unsigned kind, const char *how_long)
+{
+	struct http_spec spec = get_spec("/x");
+	struct outcome o = { 0 };
+	size_t before = started();
+
+	spec.kind = kind;
+	submit(&spec, &o);
+	turn();
+	assert_ended(&o, -EBUSY, 0);
+	assert_int_equal(started(), before);
+	assert_non_null(strstr(o.why, how_long));
+}
+
+static void assert_asked(struct http_spec spec)
+{
+	struct outcome o = { 0 };
+	size_t before = started();
+
+	submit(&spec, &o);
+	turn();
+	assert_int_equal(started(), before + 1);
+	reply(before, 200);
+	assert_ended(&o, 0, 200);
+}
+
+/* Nothing of its kind is asked meanwhile, but for what is saved. */
+static void test_a_429_beyond_the_deadline_is_believed(void **state)
+{
+	struct http_spec get = get_spec("/x"), save = get_spec("/x"), other = get_spec("/x");
+	struct outcome o = { 0 };
+
+	save.class = HTTP_CLASS_SAVE;
+	other.kind = 1;
+	get.timeout_ms = 4000;
+	submit(&get, &o);
+	turn();
+	reply_after(0, 429, 5000);
+	assert_ended(&o, 0, 429);
+	assert_not_asked(0, "429 (not asked again for 5 s)");
+	advance(2001);
+	assert_not_asked(0, "for 3 s");
+	assert_asked(save);
+	assert_asked(other);
+	assert_not_asked(0, "for 3 s");
+	advance(2999);
+	assert_asked(get);
+}
+
+/* A wrong one must not keep anybody out for long. */
+static void test_a_429_is_believed_for_a_while(void **state)
+{
+	struct outcome o = { 0 };
+
+	for (size_t i = 0; i < 3; i++) {
+		submit_get(&o);
+		turn();
+		reply_after(i, 429, RETRY_AFTER_MAX_MS);
+		assert_int_equal(o.times, i + 1);
+		assert_not_asked(0, "for 10 s");
+		advance(HTTP_ALONE_MAX_MS);
+	}
+	assert_int_equal(started(), 3);
+}
+
 /* ---- deadlines ---- */
 
 static void test_deadline_while_running(void **state)
@@ -542,6 +608,8 @@ int main(void)
 		TEST(test_put_is_left_to_the_caller),
 		TEST(test_retry_after_is_waited_for),
 		TEST(test_retry_after_beyond_the_deadline),
+		TEST(test_a_429_beyond_the_deadline_is_believed),
+		TEST(test_a_429_is_believed_for_a_while),
 		TEST(test_deadline_while_running),
 		TEST(test_deadline_while_queued),
 		TEST(test_deadline_over_tries),
