@@ -65,10 +65,13 @@ static void end_call(struct http *h, struct http_call *call, struct http_result 
 	call_free(call);
 }
 
-/* Of an answer that is none, nothing is shown: it may be half. */
+/* Of an answer that is none, nothing is shown: it may be half.  What it says of the
+ * time is the last try's alone. */
 static void end_with_failure(struct http *h, struct http_call *call,
 			     const struct transport_answer *answer, int64_t retry_in_ms)
 {
+	uint64_t began_ms = call->deadline_ms - call->spec.timeout_ms;
+	char why[sizeof(answer->why) + 64];
 	struct http_result result = {
 		.err = answer->err,
 		.retry_in_ms = retry_in_ms,
@@ -76,6 +79,11 @@ static void end_with_failure(struct http *h, struct http_call *call,
 		.why = answer->why,
 	};
 
+	if (answer->err == -ETIMEDOUT && call->tries > 1) {
+		snprintf(why, sizeof(why), "%s (%u tries in %.1f s)", answer->why, call->tries,
+			 (double)(clock_now_ms(h->clock) - began_ms) / 1000);
+		result.why = why;
+	}
 	end_call(h, call, &result);
 }
 

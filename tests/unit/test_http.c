@@ -506,6 +506,22 @@ static void test_deadline_over_tries(void **state)
 	assert_int_equal(o.result.tries, 2);
 }
 
+/* What the transport says of the time is the last try's. */
+static void test_the_time_of_all_tries_is_told(void **state)
+{
+	struct outcome o = { 0 };
+
+	submit_get(&o);
+	turn();
+	advance(20000);
+	fail_try(0, -ETIMEDOUT, true);
+	uint64_t waited_ms = wait_for_try(1);
+	fake_clock_advance(&w.clock, 9900 - waited_ms);
+	fail_try(1, -ETIMEDOUT, true);
+	assert_ended(&o, -ETIMEDOUT, 0);
+	assert_non_null(strstr(o.why, " (2 tries in 29.9 s)"));
+}
+
 static void test_deadline_in_backoff(void **state)
 {
 	struct http_spec spec = get_spec("/x");
@@ -613,6 +629,7 @@ int main(void)
 		TEST(test_deadline_while_running),
 		TEST(test_deadline_while_queued),
 		TEST(test_deadline_over_tries),
+		TEST(test_the_time_of_all_tries_is_told),
 		TEST(test_deadline_in_backoff),
 		TEST(test_waits),
 		TEST(test_only_who_waits_is_woken),
