@@ -18,6 +18,7 @@
 #include "base/log.h"
 
 #define MAX_TRIES 64 /* at once: as many streams, or connections of a server without HTTP/2 */
+#define SLEPT_LONG_MS 10000 /* while a machine sleeps, for its connections to be doubted */
 #define MAX_SHARED 8 /* connections that carry streams, or that may yet turn out to */
 
 TAILQ_HEAD(try_list, transport_try);
@@ -32,7 +33,8 @@ struct curl_transport {
 	int wake_fd;          /* an eventfd(2) */
 	struct try_list idle; /* reset; at most as many as once ran together */
 	unsigned connections; /* that there may be */
-	int64_t late_ms;      /* CLOCK_MONOTONIC: when a late try was given up last; 0: never */
+	int64_t late_ms;      /* CLOCK_MONOTONIC: when connections were doubted last; 0: never */
+	int64_t slept_ms;     /* since the machine was booted, when the last try was begun */
 	unsigned capacity;
 };
 
@@ -69,6 +71,24 @@ static void note_late(struct curl_transport *c, const struct transport_try *t)
 		c->late_ms = clock_read_ms(CLOCK_MONOTONIC);
 }
 
+static int64_t read_slept_ms(void)
+{
+	int64_t awake_ms = clock_read_ms(CLOCK_MONOTONIC);
+
+	return clock_read_ms(CLOCK_BOOTTIME) - awake_ms;
+}
+
+/* Connections age by a clock that stands still in a suspend, at whose end most of them are no
+ * more: given up by the other side, or of another network. */
+static void note_sleep(struct curl_transport *c)
+{
+	int64_t before_ms = c->slept_ms;
+
+	c->slept_ms = read_slept_ms();
+	if (c->slept_ms - before_ms >= SLEPT_LONG_MS)
+		c->late_ms = clock_read_ms(CLOCK_MONOTONIC);
+}
+
 static void set_connection_age(struct curl_transport *c)
 {
 	int64_t since_ms = clock_read_ms(CLOCK_MONOTONIC) - c->late_ms;
@@ -88,6 +108,7 @@ static int transport_start(struct transport *base, const struct transport_reques
 		return r;
 	t->done = done;
 	t->arg = arg;
+	note_sleep(c);
 	set_connection_age(c);
 	r = curl_try_setup(t, &c->setup, request);
 	if (r == 0 && curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)
@@ -331,6 +352,7 @@ int curl_transport_new(const struct curl_options *options, struct transport **re
 	}
 	c->base.ops = &ops;
 	c->debug = options->debug;
+	c->slept_ms = read_slept_ms();
 	TAILQ_INIT(&c->running);
 	TAILQ_INIT(&c->idle);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -6,15 +6,18 @@ they do, as they stand still in a suspend.
 """
 import calendar
 import concurrent.futures
+import contextlib
 import email.utils
 import errno
 import os
+import subprocess
 import time
 
 import pytest
 from account import DEPENDENCIES, TOKEN, named, stack, stack_id
 from clock import Clock
 from conftest import BUILD
+from gate import Gate
 from mount import SLOWER, eventually, output_of
 from saving import edit, fails
 
@@ -89,6 +92,26 @@ def test_a_nights_suspend_makes_everything_old(api, clock, asleep):
             assert os.stat(mnt / name / file).st_size == len(api.file(record, file))
     # What was new is asked for the first time; of "two" its own GET tells that it is gone.
     api.expect(list=2, record=1, token=6, dependencies=6)
+
+
+@pytest.mark.any_requests("what a dead connection has eaten is asked again")
+@pytest.mark.parametrize("call", [
+    lambda mnt: mnt.refresh(),
+    lambda mnt: edit(mnt, "two", '"name"', '"note": "x", "name"'),
+    lambda mnt: subprocess.run(["rm", mnt / "three" / "systemToken"], check=True),
+], ids=["read", "save", "rotate"])
+def test_no_connection_from_before_a_suspend(api, clock, mount, call):
+    """The other end has given it up, or the machine wakes in another network."""
+    with contextlib.closing(Gate(api.port)) as gate:
+        mnt = mount(api, url=gate.url, env=clock.env, timeout=int(10 * SLOWER))
+        mnt.read("three", "systemToken")
+        time.sleep(2.1)  # libcurl counts a connection's age in whole seconds
+        gate.mute()
+        clock.suspend(NIGHT_S)
+        eventually(lambda: has_woken(mnt, NIGHT_S))
+        began = time.monotonic()
+        call(mnt)
+        assert time.monotonic() - began < 2 * SLOWER
 
 
 @pytest.mark.parametrize("file", ["systemToken", "dependencies"])
