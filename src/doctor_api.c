@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,23 +30,55 @@
 
 /* ---- the name ---- */
 
+/* The first of two variables that says something, or "". */
+static const char *either(const char *name, const char *other)
+{
+	const char *value = getenv(name);
+
+	if (!value || !*value)
+		value = getenv(other);
+	return value ? value : "";
+}
+
+/* Whether host is of the domain of len bytes at name, which may begin with a dot. */
+static bool is_within(const char *host, const char *name, size_t len)
+{
+	size_t host_len = strlen(host);
+
+	if (len > 0 && *name == '.') {
+		name++;
+		len--;
+	}
+	if (len == 0 || len > host_len || strncasecmp(host + host_len - len, name, len) != 0)
+		return false;
+	return len == host_len || host[host_len - len - 1] == '.';
+}
+
+/* As libcurl does, whoever has named the proxy; but it knows ranges of addresses, too. */
+static bool needs_no_proxy(const char *host)
+{
+	const char *at = either("no_proxy", "NO_PROXY");
+
+	if (strcmp(at, "*") == 0)
+		return true;
+	while (*(at += strspn(at, ", \t"))) {
+		size_t len = strcspn(at, ", \t");
+
+		if (is_within(host, at, len))
+			return true;
+		at += len;
+	}
+	return false;
+}
+
 /* Never a proxy for a loopback origin; the environment's as libcurl reads it. */
 static bool uses_proxy(const struct options *o, const struct origin *origin)
 {
-	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy",
-					     "ALL_PROXY" };
-
-	if (origin->loopback)
+	if (origin->loopback || needs_no_proxy(origin->host))
 		return false;
 	if (o->proxy)
 		return o->proxy[0] != '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const char *value = getenv(names[i]);
-
-		if (value && *value)
-			return true;
-	}
-	return false;
+	return *either("https_proxy", "HTTPS_PROXY") || *either("all_proxy", "ALL_PROXY");
 }
 
 /* "+" and how many addresses there are and the first, or "-" and why not. */

@@ -177,6 +177,29 @@ def test_a_proxy_does_the_look_up(api, doctor):
     assert "canary-pass" not in str(found)
 
 
+@pytest.mark.parametrize("variable, hosts", [
+    ("no_proxy", "no-such-host.invalid"), ("NO_PROXY", "example.com, .Invalid"), ("no_proxy", "*"),
+])
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_a_host_that_needs_no_proxy(api, folder, stacksfs, doctor, variable, hosts, by):
+    proxy = "http://127.0.0.1:1"
+    env = {TOKEN_ENV: api.token, variable: hosts}
+    options = "timeout=5"
+    if by == "option":
+        options += f",proxy={proxy}"
+    else:
+        env["https_proxy"] = proxy
+    found = doctor("https://no-such-host.invalid", "-o", options, env=env)
+    assert failures(found) == {"name"}
+    assert "left to the proxy" not in found["name"][1]
+    mounted = stacksfs("https://no-such-host.invalid", folder, "-o", options, env=env)
+    assert "could not find no-such-host.invalid" in mounted.stderr
+    env[variable] = "host.invalid,nvalid"
+    found = doctor("https://no-such-host.invalid", "-o", options, env=env)
+    assert found["name"] == ("ok", "no-such-host.invalid: left to the proxy")
+    assert failures(found) == {"connection"}
+
+
 def test_a_proxy_that_refuses_the_way(doctor):
     class Proxy(http.server.BaseHTTPRequestHandler):
         def do_CONNECT(self):
