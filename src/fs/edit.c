@@ -563,7 +563,7 @@ int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op)
 	if (r < 0) {
 		if (c)
 			c->ended = true; /* the op frees it */
-		return r;
+		return op_no_room(op, r);
 	}
 	c->who = *op_process(op);
 	c->deadline_ms = op->deadline_ms;

@@ -77,7 +77,7 @@ static int may_write(const struct fs *fs, struct fs_op *op, const struct node *n
 	if (node->kind == NODE_REFRESH)
 		return 0;
 	if (fs->ro)
-		return -EROFS;
+		return op_refuse(op, -EROFS, "mounted with -o ro");
 	if (node->kind == NODE_CONFIG || node->kind == NODE_SCRATCH || node->kind == NODE_SINK)
 		return 0;
 	if (node->dir)
@@ -118,7 +118,7 @@ static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 	/* Attributes of another version would cut or stretch what read gives. */
 	if (!edit_shows_draft(node) && node_update(node) && node->opens == 0)
 		op->drop_node = node->id;
-	int r = truncate_opened(fs, node, op);
+	int r = op_no_room(op, truncate_opened(fs, node, op));
 	if (r == 0)
 		r = make_handle(fs, node, op);
 	if (r < 0)
@@ -318,10 +318,10 @@ int fs_step_write(struct fs *fs, struct fs_op *op)
 	case NODE_REFRESH:
 		return refresh(fs, op);
 	case NODE_CONFIG:
-		return write_config(fs, node, handle, op);
+		return op_no_room(op, write_config(fs, node, handle, op));
 	case NODE_SCRATCH:
 	case NODE_SINK:
-		return write_scratch(fs, node, op);
+		return op_no_room(op, write_scratch(fs, node, op));
 	default:
 		return -EBADF;
 	}

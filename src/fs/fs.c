@@ -162,12 +162,20 @@ int op_refuse(struct fs_op *op, int err, const char *fmt, ...)
 	return err;
 }
 
+int op_no_room(struct fs_op *op, int r)
+{
+	if (r == -ENOSPC)
+		return op_refuse(op, r, "scratch files and drafts have used up their room: remove "
+					"some, or mount with more (-o scratch=)");
+	return r == -EFBIG ? op_refuse(op, r, "larger than 1 MiB") : r;
+}
+
 static int step(struct fs *fs, struct fs_op *op)
 {
 	const struct node *node = tree_node(fs->tree, op->node);
 
 	if (fs->ro && calls[op->call].changes)
-		return -EROFS;
+		return op_refuse(op, -EROFS, "mounted with -o ro");
 	if (node && node->dir)
 		work_touched(fs, node->dir, op);
 	return calls[op->call].step(fs, op);

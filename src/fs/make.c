@@ -204,7 +204,7 @@ int fs_step_symlink(struct fs *fs, struct fs_op *op)
 	r = content_write(node->content, 0, op->target, strlen(op->target), SIZE_MAX);
 	if (r < 0) {
 		tree_unlink(fs->tree, node);
-		return r;
+		return op_no_room(op, r);
 	}
 	fs_give_entry(fs, node, 0, &op->entry);
 	return 0;
@@ -246,7 +246,7 @@ int fs_step_link(struct fs *fs, struct fs_op *op)
 	r = content_write(node->content, 0, text, len, SIZE_MAX);
 	if (r < 0) {
 		tree_unlink(fs->tree, node);
-		return r;
+		return op_no_room(op, r);
 	}
 	node->content->mtime = shown.attr.st_mtim;
 	fs_give_entry(fs, node, 0, &op->entry);

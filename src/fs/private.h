@@ -98,6 +98,8 @@ const struct process *op_process(struct fs_op *op);
 const char *op_comm(struct fs *fs, struct fs_op *op);
 /* Refuse with a reason for .stacksfs/errors; returns err. */
 int op_refuse(struct fs_op *op, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for what the content functions return; returns r, whatever it is. */
+int op_no_room(struct fs_op *op, int r);
 /* Run the parked ops that wait for the node's text, or the one of the change. */
 void fs_wake_awaiting(struct fs *fs, const struct node *node);
 void fs_run(struct fs *fs, struct fs_op *op);

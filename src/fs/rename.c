@@ -108,7 +108,7 @@ static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 		(void)node_update(node);
 	node_attr(fs, node, &shown);
 	bool stays = is_anothers(node, op);
-	int r = copy_config(fs, node, stays, &content);
+	int r = op_no_room(op, copy_config(fs, node, stays, &content));
 	if (r == 0)
 		r = stays ? copy_away(fs, op, node, content, &shown.attr)
 			  : move_away(fs, op, node, content, &shown.attr);
@@ -260,7 +260,7 @@ static int rename_dir(struct fs *fs, struct fs_op *op)
 		return op_refuse(op, -EPERM, "an old name cannot be renamed");
 	struct dir *there = tree_find(fs->tree, op->new_name, &old);
 	if (there && !old)
-		return there == dir ? 0 : -EEXIST;
+		return there == dir ? 0 : op_refuse(op, -EEXIST, "a stack of that name is there");
 	if (op->new_name[0] == '.')
 		return op_refuse(op, -EPERM, "a stack's directory cannot begin with a dot");
 	if (name_decode(op->new_name, decoded, &len) < 0)

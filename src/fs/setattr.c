@@ -38,11 +38,11 @@ static int resize(struct fs *fs, struct node *node, struct fs_op *op)
 
 	switch (node->kind) {
 	case NODE_CONFIG:
-		return resize_config(fs, node, op, size);
+		return op_no_room(op, resize_config(fs, node, op, size));
 	case NODE_SCRATCH:
 	case NODE_SINK:
 		edit_scratch_changes(node);
-		return content_resize(node->content, size, SIZE_MAX);
+		return op_no_room(op, content_resize(node->content, size, SIZE_MAX));
 	case NODE_REFRESH:
 		return 0;
 	default:

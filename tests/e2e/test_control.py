@@ -286,6 +286,29 @@ def test_what_the_disk_does_not_take(api, mount, work):
     api.expect(list=1, record=1, put=1)
 
 
+def too_much(path):
+    with open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(128 * 1024))
+
+
+@pytest.mark.parametrize("code, path, act, says", [
+    (errno.ENOSPC, "/one/x", lambda mnt: too_much(mnt / "one" / "x"), "-o scratch="),
+    (errno.EFBIG, "/one/config.json", lambda mnt: os.truncate(mnt / "one" / "config.json", 2 << 20),
+     "1 MiB"),
+    (errno.EEXIST, "/one", lambda mnt: os.rename(mnt / "one", mnt / "two"), "stack of that name"),
+], ids=lambda value: errno.errorcode.get(value) if isinstance(value, int) else "")
+def test_what_is_refused_here_has_its_reason(api, mount, code, path, act, says):
+    mnt = mount(api, scratch="1M")
+    with pytest.raises(OSError) as refused:
+        act(mnt)
+    assert refused.value.errno == code
+    line, = mnt.errors()
+    assert (line["path"], line["errno"]) == (path, errno.errorcode[code])
+    assert says in line["message"] and says in mnt.log()
+    api.expect(list=1)
+
+
 def test_refresh_waits_until_it_is_done(api, mount):
     mnt = mount(api)
     api.fault(kind="delay", delay_ms=600, path=LIST)

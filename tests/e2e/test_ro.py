@@ -56,6 +56,7 @@ def fails(expected, operation, *arguments, **keywords):
 def test_open_for_writing(mnt, file, flags):
     value = sum(getattr(os, flag) for flag in flags.split("|"))
     fails(errno.EROFS, os.open, mnt / "one" / file, value)
+    assert mnt.errors()[-1]["message"] == "mounted with -o ro"
 
 
 @pytest.mark.parametrize("parts", [["new"], ["one", "new"], ["one", ".config.json.swp"],
@@ -83,6 +84,8 @@ def test_create_what_exists(mnt):
 @pytest.mark.parametrize("file", FILES)
 def test_unlink(mnt, file):
     fails(errno.EROFS, os.unlink, mnt / "one" / file)
+    line, = mnt.errors()
+    assert (line["op"], line["errno"], line["message"]) == ("unlink", "EROFS", "mounted with -o ro")
 
 
 def test_remove_a_stack(mnt):
