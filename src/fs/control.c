@@ -125,6 +125,24 @@ static void put_http(struct text *t, const struct http_stats *s)
 	    s->latency_p50_ms, s->latency_p90_ms, s->latency_p99_ms);
 }
 
+/* In a draft directory the text that was refused stays in its file. */
+static bool is_refused(const struct node *node)
+{
+	const struct draft *d = node->draft;
+
+	return !node->dir->stack && d && d->result < 0 && d->generation == d->ended;
+}
+
+static void put_path(struct text *t, bool *first, const struct dir *dir, const char *file)
+{
+	char path[NAME_MAX_BYTES + 32];
+
+	snprintf(path, sizeof(path), "/%s/%s", dir->name, file);
+	text_put(t, "%s", *first ? "" : ", ");
+	text_put_string(t, path);
+	*first = false;
+}
+
 /* Paths of what waits for somebody: texts that were refused, and such as nobody
  * has saved. */
 static void put_paths(struct fs *fs, struct text *t, const char *key, bool refused)
@@ -135,15 +153,11 @@ static void put_paths(struct fs *fs, struct text *t, const char *key, bool refus
 	for (const struct dir *dir = tree_after(fs->tree, 0); dir;
 	     dir = tree_after(fs->tree, dir->cookie)) {
 		const struct node *node = tree_peek(dir, NODE_CONFIG);
-		char path[NAME_MAX_BYTES + 32];
 
-		if (refused ? !tree_local(dir, REFUSED_NAME) : !node || !edit_shows_draft(node))
-			continue;
-		snprintf(path, sizeof(path), "/%s/%s", dir->name,
-			 refused ? REFUSED_NAME : kind_name(NODE_CONFIG));
-		text_put(t, "%s", first ? "" : ", ");
-		text_put_string(t, path);
-		first = false;
+		if (refused && tree_local(dir, REFUSED_NAME))
+			put_path(t, &first, dir, REFUSED_NAME);
+		if (node && edit_shows_draft(node) && is_refused(node) == refused)
+			put_path(t, &first, dir, kind_name(NODE_CONFIG));
 	}
 	text_put(t, "],\n");
 }

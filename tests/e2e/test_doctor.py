@@ -257,17 +257,26 @@ def test_status_names_refused_saves_and_drafts(api, mount, stacksfs):
     for name in ("stack-1", "new"):
         with pytest.raises(OSError):
             (mnt / name / "config.json").write_text("{")
+    (mnt / "other").mkdir()
+    (mnt / "other" / "config.json").touch()
     done = stacksfs("status", mnt.path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"\nrefused     {mnt.path}/stack-1/config.json.refused\n" in done.stdout
-    assert f"\nunsaved     {mnt.path}/new/config.json\n" in done.stdout
+    refused = [line[12:] for line in done.stdout.splitlines()
+               if line.startswith(("refused     ", "            /"))]
+    assert sorted(refused) == [f"{mnt.path}/new/config.json",
+                               f"{mnt.path}/stack-1/config.json.refused"]
+    assert f"\nunsaved     {mnt.path}/other/config.json\n" in done.stdout
     done = stacksfs("status", "--check", mnt.path)
     assert done.returncode == 1
     assert done.stdout.startswith(f"refused: {mnt.path}, list ")
     shown = json.loads(stacksfs("status", "--json", mnt.path).stdout)
-    assert shown["refused"] == ["/stack-1/config.json.refused"]
-    assert shown["drafts"] == ["/new/config.json"]
+    assert sorted(shown["refused"]) == ["/new/config.json", "/stack-1/config.json.refused"]
+    assert shown["drafts"] == ["/other/config.json"]
 
     (mnt / "stack-1" / "config.json.refused").unlink()
+    done = stacksfs("status", "--check", mnt.path)
+    assert done.returncode == 1
+    assert done.stdout.endswith(f": 1 save refused, {mnt.path}/new/config.json\n")
+    (mnt / "new" / "config.json").unlink()
     assert stacksfs("status", "--check", mnt.path).returncode == 0
     api.expect(list=3)
