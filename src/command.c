@@ -121,13 +121,26 @@ static void view_done(struct view *v)
 	buf_done(&v->text);
 }
 
+/* The reason, and of when it is: an idle mount does not find out that it is over. */
+static void say_error(const struct status *s, struct message *ret)
+{
+	const char *why = s->api.error[0] ? s->api.error : "no reason given";
+	char age[STATUS_TEXT_BYTES];
+
+	if (s->api.error_age_s == STATUS_UNKNOWN)
+		message_set(ret, "%s", why);
+	else
+		message_set(ret, "%s, %s ago%s", why, status_duration(s->api.error_age_s, age),
+			    status_is_idle(s) ? ", and not tried again since" : "");
+}
+
 static void take_state(struct view *v)
 {
 	const struct status *s = &v->status;
 
 	if (strcmp(s->api.state, "ok") != 0) {
 		v->word = strcmp(s->api.state, "stale") == 0 ? "stale" : "error";
-		message_set(&v->why, "%s", s->api.error[0] ? s->api.error : "no reason given");
+		say_error(s, &v->why);
 	} else if (s->refused.n > 0) {
 		v->word = "refused";
 		message_set(&v->why, "%zu save%s refused, %s%s%s", s->refused.n,

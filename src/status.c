@@ -14,6 +14,7 @@
 
 #define MAX_PATH_BYTES 64 /* of a member: "requests.dependencies.200" */
 #define MAX_DEPTH      4
+#define IDLE_S         10 /* a mount in use has tried again by then */
 
 /* ---- walking through the text ---- */
 
@@ -374,6 +375,12 @@ static void add_number(struct line *l, uint64_t n, const char *before, const cha
 		add(l, "%s%" PRIu64 "%s", before, n, after);
 }
 
+bool status_is_idle(const struct status *s)
+{
+	return strcmp(s->api.state, "ok") != 0 && s->api.error_age_s != STATUS_UNKNOWN &&
+	       s->api.error_age_s >= IDLE_S && s->http.running == 0 && s->http.queued == 0;
+}
+
 static void print_api(const struct status *s, FILE *out)
 {
 	struct line state = { .out = out, .label = "state" };
@@ -393,6 +400,8 @@ static void print_api(const struct status *s, FILE *out)
 	if (s->api.error[0])
 		add(&error, "%s", s->api.error);
 	add_duration(&error, s->api.error_age_s, "", " ago");
+	if (status_is_idle(s))
+		add(&error, "and not tried again since (stacksfs refresh asks)");
 	end(&error);
 }
 

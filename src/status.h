@@ -7,6 +7,7 @@
 #ifndef STATUS_H
 #define STATUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -71,6 +72,10 @@ struct status {
 
 /* -EBADMSG: not a JSON object. */
 NODISCARD int status_parse(const char *text, size_t len, struct status *ret);
+
+/* Whether the state, which is not ok, is that of a while ago, because nobody has used
+ * the mount since: it asks nothing by itself. */
+bool status_is_idle(const struct status *status);
 
 /* Aligned lines, "name  value". */
 void status_print(const struct status *status, FILE *out);

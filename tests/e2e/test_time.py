@@ -69,6 +69,29 @@ def has_woken(mnt, seconds):
     return uptime(mnt) >= seconds
 
 
+# ---- a mount that nobody uses ----
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_what_an_idle_mount_says_of_an_outage(api, clock, mount):
+    """It does not find out that the outage is over, and says so."""
+    mnt = mount(api, env=clock.env, ttl=TTL_S, timeout=int(3 * SLOWER))
+    api.fault(kind="status", status=503)
+    assert mnt.cli("refresh", mnt.path).returncode == 1
+    done = mnt.cli("status", "--check", mnt.path)
+    assert done.stdout.startswith("stale: ") and done.stdout.endswith(" s ago\n")
+    api.clear_faults()
+    n = len(api.requests())
+    clock.suspend(2 * 3600)
+    eventually(lambda: has_woken(mnt, 2 * 3600))
+    done = mnt.cli("status", "--check", mnt.path)
+    assert done.returncode == 1 and done.stdout.startswith("stale: ")
+    assert done.stdout.endswith(" 2 h ago, and not tried again since\n")
+    assert "not tried again since (stacksfs refresh asks)" in mnt.cli("status", mnt.path).stdout
+    assert len(api.requests()) == n, "status asks nothing"
+    assert mnt.cli("refresh", mnt.path).returncode == 0
+    assert mnt.cli("status", "--check", mnt.path).returncode == 0
+
+
 # ---- a suspended machine ----
 
 def test_a_nights_suspend_makes_everything_old(api, clock, asleep):

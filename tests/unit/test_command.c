@@ -69,6 +69,11 @@ static void test_print(void **state)
 		{ full, full_printed },
 		{ "{}", "" },
 		{ "{\"pid\":7}", "process     7\n" },
+		{ "{\"api\":{\"state\":\"stale\",\"last_error\":{\"message\":\"away\",\"age_s\":7200}},"
+		  "\"http\":{\"running\":0,\"queued\":0}}",
+		  "state       stale\n"
+		  "last error  away, 2 h ago, and not tried again since (stacksfs refresh asks)\n"
+		  "http        0 running, 0 queued\n" },
 		{ "{\"api\":{\"state\":\"ok\",\"last_error\":null}}", "state       ok\n" },
 		{ "{\"api\":null,\"pid\":\"7\",\"version\":7,\"stacks\":[1],\"errors\":0}",
 		  "errors      0\n" },
@@ -237,7 +242,13 @@ static void test_status(void **state)
 		{ "{\"api\":{\"state\":\"ok\",\"list_age_s\":12}}\n", "ok: %s, list 12 s old\n",
 		  0 },
 		{ "{\"api\":{\"state\":\"ok\"}}\n", "ok: %s\n", 0 },
-		{ full, "stale: %s, list 5 min 12 s old: no ?[31manswer\n", 1 },
+		{ full, "stale: %s, list 5 min 12 s old: no ?[31manswer, 3 s ago\n", 1 },
+		{ "{\"api\":{\"state\":\"stale\",\"last_error\":{\"message\":\"away\",\"age_s\":7200}},"
+		  "\"http\":{\"running\":0,\"queued\":0}}\n",
+		  "stale: %s: away, 2 h ago, and not tried again since\n", 1 },
+		{ "{\"api\":{\"state\":\"error\",\"last_error\":{\"message\":\"away\",\"age_s\":20}},"
+		  "\"http\":{\"running\":1,\"queued\":0}}\n",
+		  "error: %s: away, 20 s ago\n", 1 },
 		{ "{\"api\":{\"state\":\"ok\"},\"refused\":[\"/a/config.json.refused\"]}\n",
 		  "refused: %s: 1 save refused, %s/a/config.json.refused\n", 1 },
 		{ "{\"refused\":[\"/a\",\"/b\"],\"api\":{\"state\":\"ok\",\"list_age_s\":3}}\n",
