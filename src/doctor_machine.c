@@ -362,7 +362,7 @@ static void find_existing(const char *path, char ret[PATH_MAX])
 static void check_state_dir(struct doctor *d, const char *dir)
 {
 	static const char name[] = "state";
-	char existing[PATH_MAX];
+	char existing[PATH_MAX], why[ARCHIVE_WHY_BYTES];
 	struct stat st;
 
 	find_existing(dir, existing);
@@ -370,7 +370,7 @@ static void check_state_dir(struct doctor *d, const char *dir)
 	if (stat(existing, &st) < 0 || !S_ISDIR(st.st_mode))
 		doctor_say(d, DOCTOR_FAIL, name,
 			   "%s: not a directory; give -o state=DIR, or state=none", existing);
-	else if (access(existing, W_OK | X_OK) < 0)
+	else if (!there && access(existing, W_OK | X_OK) < 0)
 		doctor_say(d, DOCTOR_FAIL, name, "%s: %s; give -o state=DIR, or state=none",
 			   existing, strerror(errno));
 	else if (there && (st.st_mode & (S_IWGRP | S_IWOTH)))
@@ -379,6 +379,8 @@ static void check_state_dir(struct doctor *d, const char *dir)
 	else if (there && st.st_uid != geteuid())
 		doctor_say(d, DOCTOR_FAIL, name, "%s: another user's (uid %u); give -o state=DIR",
 			   dir, st.st_uid);
+	else if (there && archive_check(dir, why) < 0)
+		doctor_say(d, DOCTOR_FAIL, name, "%s; give -o state=DIR, or state=none", why);
 	else
 		doctor_say(d, DOCTOR_OK, name, "%s%s", dir, there ? "" : ", to be made");
 }

@@ -193,14 +193,30 @@ int archive_default_dir(char ret[PATH_MAX])
 	return 0;
 }
 
-static int set_dir(struct archive *a, const char *dir, char *why)
+/* Without slashes at its end: they would make a link's target of the link. */
+static char *copy_dir(const char *dir)
 {
 	size_t len = strlen(dir);
 
 	while (len > 1 && dir[len - 1] == '/')
-		len--; /* it would make a link's target of the link */
-	a->dir = strndup(dir, len);
+		len--;
+	return strndup(dir, len);
+}
+
+static int set_dir(struct archive *a, const char *dir, char *why)
+{
+	a->dir = copy_dir(dir);
 	return a->dir ? archive_disk_new(a->dir, a->clock, &a->disk, why) : -ENOMEM;
+}
+
+int archive_check(const char *dir, char ret_why[ARCHIVE_WHY_BYTES])
+{
+	char *copy = copy_dir(dir);
+
+	snprintf(ret_why, ARCHIVE_WHY_BYTES, "out of memory");
+	int r = copy ? archive_disk_check(copy, ret_why) : -ENOMEM;
+	free(copy);
+	return r;
 }
 
 int archive_new(const char *dir, const struct clock *clock, struct archive **ret,

@@ -59,10 +59,12 @@ NODISCARD int archive_default_dir(char ret[PATH_MAX]);
  * and outlives *ret.  Starts the thread: call after the last fork(2).
  * ret_why (may be NULL) is set on failure: one line with the path in it.
  * -EPERM: others can write to it, or it or a link in its place belongs to
- * another user.  -EINVAL: not absolute.  -ENOMEM, -EAGAIN, or mkdir(2)'s and
- * open(2)'s. */
+ * another user.  -EINVAL: not absolute.  -EACCES, -EROFS: nothing can be kept in
+ * it.  -ENOMEM, -EAGAIN, or mkdir(2)'s and open(2)'s. */
 NODISCARD int archive_new(const char *dir, const struct clock *clock, struct archive **ret,
 			  char ret_why[ARCHIVE_WHY_BYTES]);
+/* Whether archive_new would take dir, which is there.  Nothing is made or changed. */
+NODISCARD int archive_check(const char *dir, char ret_why[ARCHIVE_WHY_BYTES]);
 /* Returns when all is written and every done has been called.  Nobody calls
  * any more; NULL is fine. */
 void archive_free(struct archive *archive);

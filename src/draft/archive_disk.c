@@ -131,6 +131,12 @@ static int make_parents(const char *path)
 	return 0;
 }
 
+/* Whether files can be made there: 0 or -EACCES, -EROFS. */
+static int writable(int fd)
+{
+	return faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
 /* The state directory: the only one that may be a link, if it is ours. */
 static int open_top(const char *path, int *ret, char *why)
 {
@@ -175,32 +181,57 @@ static int open_below(int at, const char *name, int *ret)
 		return -EPERM;
 	if (st.st_mode & (S_IRWXG | S_IRWXO))
 		(void)fchmod(fd, 0700); /* it may be from a backup */
+	int r = writable(fd);
+	if (r < 0)
+		return r;
 	*ret = fd;
 	fd = -1;
 	return 0;
 }
 
-static int open_named(int top, const char *path, const char *name, int *ret, char *why)
+/* What open_below would come to, with nothing made or changed. */
+static int look_below(int at, const char *name, int *ret)
 {
-	int r = open_below(top, name, ret);
+	struct stat st;
+	CLEANUP(fd_done) int fd = openat(at, name, DIRECTORY | O_CLOEXEC);
+
+	*ret = -1;
+	if (fd < 0)
+		return errno == ENOENT ? writable(at) : -errno;
+	return foreign(fd, &st) ? -EPERM : writable(fd);
+}
+
+typedef int below_fn(int at, const char *name, int *ret);
+
+static int open_named(int top, const char *path, const char *name, below_fn *below, int *ret,
+		      char *why)
+{
+	int r = below(top, name, ret);
 
 	if (r == -EPERM)
 		return refuse(why, r, "%s/%s: others can write to it, or own it", path, name);
 	return r < 0 ? refuse(why, r, "%s/%s: %s", path, name, strerror(-r)) : 0;
 }
 
+static int open_both(const char *dir, below_fn *below, int *ret_history, int *ret_lost, char *why)
+{
+	CLEANUP(fd_done) int top = -1;
+	int r = open_top(dir, &top, why);
+
+	if (r == 0)
+		r = open_named(top, dir, "history", below, ret_history, why);
+	if (r == 0)
+		r = open_named(top, dir, "lost", below, ret_lost, why);
+	return r;
+}
+
 /* Also when they have been removed meanwhile. */
 static int open_directories(struct archive_disk *disk, char *why)
 {
-	CLEANUP(fd_done) int top = -1;
 	CLEANUP(fd_done) int history = -1;
 	CLEANUP(fd_done) int lost = -1;
-	int r = open_top(disk->dir, &top, why);
+	int r = open_both(disk->dir, open_below, &history, &lost, why);
 
-	if (r == 0)
-		r = open_named(top, disk->dir, "history", &history, why);
-	if (r == 0)
-		r = open_named(top, disk->dir, "lost", &lost, why);
 	if (r < 0)
 		return r;
 	fd_done(&disk->history_fd);
@@ -588,6 +619,13 @@ int archive_disk_new(const char *dir, const struct clock *clock, struct archive_
 	if (r == 0)
 		*ret = TAKE_PTR(disk);
 	return r;
+}
+
+int archive_disk_check(const char *dir, char *ret_why)
+{
+	int history, lost;
+
+	return open_both(dir, look_below, &history, &lost, ret_why);
 }
 
 void archive_disk_free(struct archive_disk *disk)

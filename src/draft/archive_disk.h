@@ -28,6 +28,8 @@ struct archive_text {
  * Errors and why as archive_new. */
 NODISCARD int archive_disk_new(const char *dir, const struct clock *clock,
 			       struct archive_disk **ret, char *ret_why);
+/* Whether archive_disk_new could, for a dir that is there; nothing is made or changed. */
+NODISCARD int archive_disk_check(const char *dir, char *ret_why);
 void archive_disk_free(struct archive_disk *disk); /* NULL is fine */
 DEFINE_CLEANUP(struct archive_disk, archive_disk_free)
 

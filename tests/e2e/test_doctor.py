@@ -2,14 +2,17 @@
 """stacksfs doctor: a line for each thing that mounting needs, and status when saves were refused."""
 import http.server
 import json
+import os
 import re
 import socket
+import stat
 import threading
 
 import pytest
 from account import LIST, stack
+from conftest import STACKSFS
 from emulator import TlsFront
-from mount import TOKEN_ENV, mounted_at
+from mount import TOKEN_ENV, environment, mounted_at, run
 
 
 pytestmark = pytest.mark.any_requests("test_all_is_well counts them")
@@ -166,6 +169,37 @@ def test_a_state_directory_that_cannot_be(api, work, doctor):
     (work / "file").touch()
     found = doctor(api.url, "-o", f"state={work}/file/below", env={TOKEN_ENV: api.token})
     assert failures(found) == {"state"}
+
+
+@pytest.mark.parametrize("modes, works", [
+    ({".": 0o500}, False),
+    ({".": 0o700, "history": 0o500, "lost": 0o700}, False),
+    ({".": 0o700, "history": 0o700, "lost": 0o500}, False),
+    ({".": 0o500, "history": 0o700, "lost": 0o700}, True),
+    ({".": 0o500, "history": 0o750}, False),
+    ({".": 0o700, "history": 0o750}, True),
+], ids=str)
+def test_doctor_and_mounting_agree_on_a_state_directory(api, folder, work, token_file, modes, works):
+    """Where nothing can be kept, mounting says so, and not the first save."""
+    state = work / "kept"
+    for name, mode in reversed(modes.items()):
+        (state / name).mkdir(parents=True, exist_ok=True)
+        (state / name).chmod(mode)
+    # Root as the unit of systemd has it: modes count for it, too.
+    user = [] if os.getuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    more = [api.url, folder, "-o", f"state={state},token_file={token_file}"]
+    env = environment(work)
+    found = run([*user, STACKSFS, "doctor", *more], env=env)
+    assert {".", *os.listdir(state)} == set(modes), "nothing is made"
+    assert {name: stat.S_IMODE(os.stat(state / name).st_mode) for name in modes} == modes
+    done = run([*user, STACKSFS, *more], env=env)
+    state.chmod(0o700)
+    assert (found.returncode == 0, done.returncode == 0) == (works, works), found.stdout + done.stderr
+    if works:
+        assert run(f"fusermount3 -u {folder}").returncode == 0
+    else:
+        assert re.search(r"FAIL +state +/.*: Permission denied; give -o state=", found.stdout)
+        assert done.stderr.endswith(": Permission denied (give another -o state=DIR, or state=none)\n")
 
 
 def test_a_proxy_does_the_look_up(api, doctor):

@@ -367,6 +367,11 @@ static int full_disk(void)
 	if (mount("none", aw.state, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=1m") < 0 ||
 	    err_of(a, false, 100) != -EROFS || err_of(a, true, 100) != -EROFS)
 		return 4;
+	char why[ARCHIVE_WHY_BYTES];
+	struct archive *none;
+	if (archive_check(aw.state, why) != -EROFS || !strstr(why, aw.state) ||
+	    archive_new(aw.state, &aw.clock.base, &none, NULL) != -EROFS)
+		return 7; /* whoever mounts now is told at once */
 	if (mount("none", aw.state, "tmpfs", MS_REMOUNT, "size=1m") < 0 ||
 	    err_of(a, false, 100) != 0)
 		return 5;
