@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,11 +106,20 @@ static int run_on(const struct mountpoint *mount, const char *control, bounded_f
 	return bounded_run(fn, &asked, timeout_ms, out);
 }
 
+/* Somebody may have put a newline into it, or what speaks to a terminal. */
+static const char *printable(const char *text, char ret[PATH_MAX])
+{
+	snprintf(ret, PATH_MAX, "%s", text);
+	message_clean(ret);
+	return ret;
+}
+
 /* ---- status ---- */
 
 /* A mount as it was found. */
 struct view {
 	const struct mountpoint *mount;
+	char path[PATH_MAX]; /* of the mount, as it may be printed */
 	const char *word; /* ok, refused, unwritten, stale, error, dead, silent */
 	struct buf text;  /* of the status file; empty when it could not be read */
 	struct status status;
@@ -157,6 +167,7 @@ static void take_state(struct view *v)
 static void look(const struct mountpoint *mount, struct view *ret)
 {
 	*ret = (struct view){ .mount = mount, .word = "ok", .text = BUF_INIT(STATUS_MAX_BYTES) };
+	printable(mount->path, ret->path);
 	if (mount->state == MOUNTPOINT_DEAD) {
 		ret->word = "dead";
 		message_set(&ret->why, "its process is gone; to clear it: fusermount3 -u -z %s",
@@ -193,7 +204,7 @@ static void print_check(const struct view *v, FILE *out)
 	uint64_t age = v->status.api.list_age_s;
 	char text[STATUS_TEXT_BYTES];
 
-	fprintf(out, "%s: %s", v->word, v->mount->path);
+	fprintf(out, "%s: %s", v->word, v->path);
 	if (v->text.len && age != STATUS_UNKNOWN)
 		fprintf(out, ", list %s old", status_duration(age, text));
 	if (!is_ok(v))
@@ -225,11 +236,13 @@ static int print_json(const struct view *v, FILE *out)
 
 static void print_people(const struct view *v, FILE *out)
 {
+	char source[PATH_MAX];
+
 	if (v->text.len) {
 		status_print(&v->status, out);
 		return;
 	}
-	fprintf(out, "%-12s%s, %s\n", "mount", v->mount->path, v->mount->source);
+	fprintf(out, "%-12s%s, %s\n", "mount", v->path, printable(v->mount->source, source));
 	fprintf(out, "%-12s%s: %s\n", "state", v->word, v->why.text);
 }
 
@@ -345,12 +358,14 @@ static int refresh(const struct mountpoint *mount, struct message *ret_why)
 int command_refresh(const struct options *options, FILE *err)
 {
 	CLEANUP(mountpoint_done) struct mountpoint mount = { 0 };
+	char path[PATH_MAX];
 	struct message why;
 
 	if (mountpoint_lookup(options->mountpoint, &mount, &why) < 0)
 		fprintf(err, "stacksfs: %s\n", why.text);
 	else if (refresh(&mount, &why) < 0)
-		fprintf(err, "stacksfs: %s: not refreshed: %s\n", mount.path, why.text);
+		fprintf(err, "stacksfs: %s: not refreshed: %s\n", printable(mount.path, path),
+			why.text);
 	else
 		return 0;
 	return 1;

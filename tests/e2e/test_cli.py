@@ -636,6 +636,25 @@ def test_status_for_monitoring(api, mount, stacksfs):
     assert stacksfs("status", "--check", mnt.path).returncode == 0
 
 
+@pytest.mark.parametrize("dead", [False, True], ids=["living", "dead"])
+def test_a_mount_points_name_makes_no_second_line(api, mount, stacksfs, work, dead):
+    """Whoever may mount chooses the name, and root and its monitor see every mount."""
+    mnt = mount(api, mountpoint=work / "mnt\nok: \033[2Jother", background=True)
+    shown = f"{work}/mnt?ok: ?[2Jother"
+    if dead:
+        os.kill(mnt.pid, signal.SIGKILL)
+        wait_for_exit(mnt.pid, 10)
+    (line,) = stacksfs("status", "--check", mnt.path).stdout.splitlines()
+    assert line.startswith(f"dead: {shown}: " if dead else f"ok: {shown}, ")
+    first = stacksfs("status", mnt.path).stdout.splitlines()[0]
+    assert first.startswith(f"mount       {shown}, http")
+    if dead:
+        (line,) = stacksfs("refresh", mnt.path).stderr.splitlines()
+        assert line.startswith(f"stacksfs: {shown}: not refreshed: ")
+        mnt.abort()
+    api.expect(list=1)
+
+
 @pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["status", "--check"],
                                      ["refresh"]], ids=" ".join)
 def test_a_subcommand_where_nothing_is_mounted(folder, stacksfs, command):
