@@ -38,6 +38,7 @@ struct flight {
 	uint64_t asked;   /* store->tick when it began */
 	bool in_time;     /* what it renews was not yet old when it began */
 	uint64_t rests_until_ms; /* the last one has failed: not again before what it renews is old */
+	bool failing;     /* the last one has failed, or takes too long */
 	bool forbidden;   /* a 403, and no better answer since: nothing old is shown */
 	unsigned answers; /* enum need: what its success satisfies */
 };

@@ -188,7 +188,18 @@ void store_note_success(struct store *store, enum quiet quiet)
 	store->quiet_until_ms[QUIET_ALL] = 0;
 	store->quiet_until_ms[quiet] = 0;
 	store->refused = false;
-	set_state(store, STORE_STATE_OK);
+	/* Another answer makes the list that is shown no newer. */
+	if (!store->list_flight.failing)
+		set_state(store, STORE_STATE_OK);
+}
+
+/* One file that is not given says nothing of the rest: the API has answered. */
+static bool is_of_one_file(enum quiet quiet, const struct api_error *error)
+{
+	int status = error->status;
+
+	return (quiet == QUIET_TOKEN || quiet == QUIET_DEPENDENCIES) && status >= 400 &&
+	       status < 500 && status != 401 && status != 408 && status != 429;
 }
 
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error)
@@ -203,7 +214,8 @@ void store_note_failure(struct store *store, enum quiet quiet, const struct api_
 
 	store->last_error = *error;
 	store->last_error_ms = now;
-	set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
+	if (!is_of_one_file(quiet, error))
+		set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
 	if (stale)
 		store->quiet_until_ms[is_unreachable(error) ? QUIET_ALL : quiet] =
 			now + store_pause_ms(store);

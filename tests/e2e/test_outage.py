@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from account import DEPENDENCIES, named, stack_id
+from account import DEPENDENCIES, LIST, TOKEN, named, stack_id
 from background import meanwhile
 from mount import SLOWER, eventually
 
@@ -243,6 +243,30 @@ def test_refresh_in_an_outage_fails_and_keeps_what_is_cached(api, mount):
     assert {name: mnt.config(name) for name in mnt.names()} == texts
     api.clear_faults()
     eventually(lambda: mnt.cli("refresh", mnt.path).returncode == 0, within=10)
+
+
+# ---- what the state is of ----
+
+@pytest.mark.any_requests("a failed request is tried again")
+def test_a_token_that_is_served_hides_no_outage_of_the_list(api, mount):
+    mnt = mount(api, ttl=1, timeout=3)
+    mnt.config("one")
+    api.fault(kind="status", status=503, path=LIST)
+    eventually(lambda: mnt.config("one") and mnt.status()["api"]["state"] == "stale", within=10)
+    assert mnt.read("two", "systemToken") == api.system_token(stack_id(2))
+    assert mnt.cli("status", "--check", mnt.path).stdout.startswith("stale: ")
+    api.clear_faults()
+    eventually(lambda: mnt.config("one") and mnt.status()["api"]["state"] == "ok", within=10)
+
+
+def test_one_forbidden_token_is_no_outage(api, mount):
+    mnt = mount(api)
+    api.fault(kind="status", status=403, path=TOKEN)
+    assert failure(mnt.read, "one", "systemToken") == errno.EPERM
+    done = mnt.cli("status", "--check", mnt.path)
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "ok")
+    assert mnt.status()["api"]["last_error"]["errno"] == "EPERM"
+    api.expect(list=1, token=1)
 
 
 # ---- a token that is refused later on ----
