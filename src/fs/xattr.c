@@ -9,6 +9,7 @@
 
 #define LIST_MAX_BYTES 256
 #define PREFIX "user.stacksfs."
+#define FREE_FILES 65536 /* as if: nothing is counted */
 
 /* The value, or NULL where the node has none. */
 static const char *value_of(struct fs *fs, const struct node *node, const char *name,
@@ -89,9 +90,9 @@ int fs_step_statfs(struct fs *fs, struct fs_op *op)
 		.f_blocks = blocks,
 		.f_bfree = free,
 		.f_bavail = free,
-		.f_files = 4 * tree_size(fs->tree) + NODE_N_FIXED,
-		.f_ffree = 65536,
-		.f_favail = 65536,
+		.f_files = 4 * tree_size(fs->tree) + NODE_N_FIXED + FREE_FILES,
+		.f_ffree = FREE_FILES,
+		.f_favail = FREE_FILES,
 		.f_namemax = NAME_MAX_BYTES,
 	};
 	return 0;

@@ -264,6 +264,7 @@ def test_file_system_figures(account, mount):
     api = account(stacks=1)
     mnt = mount(api)
     figures = os.statvfs(mnt.path)
+    assert 0 < figures.f_ffree < figures.f_files, "df -i shows how many are used"
     assert figures.f_namemax == 255
     assert 0 < figures.f_bavail <= figures.f_bfree <= figures.f_blocks
     assert 0 < figures.f_frsize
