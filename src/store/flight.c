@@ -24,7 +24,6 @@ void flight_begin(struct flight *f, bool in_time)
 
 void flight_note(struct flight *f, const struct api_error *error)
 {
-	f->failing = error;
 	f->forbidden = error && (f->forbidden || error->status == 403);
 	f->rests_until_ms = error ? clock_now_ms(f->store->clock) + store_pause_ms(f->store) : 0;
 	if (error)
@@ -104,9 +103,8 @@ static void patience_over(struct timer *timer)
 	/* It may have been forbidden since. */
 	if (!store_may_be_stale(f->store, f, clock_now_ms(f->store->clock)))
 		return;
-	f->failing = true;
 	store_note_failure(f->store, f->quiet, &slow);
-	f->store->quiet_until_ms[f->quiet] = clock_now_ms(f->store->clock) + STALE_QUIET_MS;
+	store_silence(f->store, f->quiet, STALE_QUIET_MS);
 	for (struct store_wait *w = f->waiters.next, *next; w != &f->waiters; w = next) {
 		next = w->next;
 		if (!w->strict)

@@ -12,6 +12,7 @@
 
 #define STALE_PATIENCE_MS 3000 /* how long the first one waits before an old answer is shown */
 #define STALE_QUIET_MS 5000    /* at most: how long a failed renewal is not tried again */
+#define LIST_FAILS_MS 10000    /* at least: longer than a late list is not asked for again */
 #define SINGLE_WINDOW_MS 1000  /* a second old record within it: the whole list */
 #define MAX_VERIFY 8           /* stacks asked for by id when a list lacks them */
 
@@ -25,8 +26,9 @@ enum need {
 
 /* What is not asked again for a while after it has failed, and shown old.  An
  * endpoint that fails must not keep the others' answers from being renewed; who
- * cannot be reached, or fails to list, silences all. */
-enum quiet { QUIET_ALL, QUIET_RECORD, QUIET_TOKEN, QUIET_DEPENDENCIES, N_QUIET };
+ * cannot be reached, or fails to list, silences all, until something is answered:
+ * then it is the list alone that fails. */
+enum quiet { QUIET_ALL, QUIET_LIST, QUIET_RECORD, QUIET_TOKEN, QUIET_DEPENDENCIES, N_QUIET };
 
 /* One request that any number of waiters share (single flight). */
 struct flight {
@@ -38,7 +40,6 @@ struct flight {
 	uint64_t asked;   /* store->tick when it began */
 	bool in_time;     /* what it renews was not yet old when it began */
 	uint64_t rests_until_ms; /* the last one has failed: not again before what it renews is old */
-	bool failing;     /* the last one has failed, or takes too long */
 	bool forbidden;   /* a 403, and no better answer since: nothing old is shown */
 	unsigned answers; /* enum need: what its success satisfies */
 };
@@ -150,6 +151,8 @@ struct store {
 
 	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
 	bool refused;                /* the token was, and nothing has gone well since */
+	uint64_t list_fails_until_ms; /* after one that has, or is late: until then no other
+				       * answer makes up for that */
 	enum store_state state;
 	uint64_t state_since_ms;
 	struct api_error last_error;
@@ -185,6 +188,8 @@ bool store_quiet(const struct store *store, enum quiet quiet);
 uint64_t store_pause_ms(const struct store *store);
 void store_note_success(struct store *store, enum quiet quiet);
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error);
+/* Whoever it silences, for that long. */
+void store_silence(struct store *store, enum quiet quiet, uint64_t ms);
 int store_fail(struct store *store, struct store_wait *w, int err);
 
 /* records.c */

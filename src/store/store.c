@@ -28,7 +28,7 @@ int store_new(const struct store_options *options, struct store **ret)
 	s->ttl_ms = options->ttl_ms;
 	s->stale_ms = options->stale_ms;
 	s->state_since_ms = clock_now_ms(s->clock);
-	flight_init(&s->list_flight, s, NEED_LIST | NEED_RECORD | NEED_REFRESH, QUIET_ALL);
+	flight_init(&s->list_flight, s, NEED_LIST | NEED_RECORD | NEED_REFRESH, QUIET_LIST);
 	s->next_list.prev = s->next_list.next = &s->next_list;
 	*ret = s;
 	return 0;
@@ -176,6 +176,11 @@ static void set_state(struct store *store, enum store_state state)
 	store->state_since_ms = clock_now_ms(store->clock);
 }
 
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Whatever was asked for.  Any other failure may be the one endpoint's. */
 static bool is_unreachable(const struct api_error *error)
 {
@@ -188,9 +193,17 @@ void store_note_success(struct store *store, enum quiet quiet)
 	store->quiet_until_ms[QUIET_ALL] = 0;
 	store->quiet_until_ms[quiet] = 0;
 	store->refused = false;
-	/* Another answer makes the list that is shown no newer. */
-	if (!store->list_flight.failing)
+	if (quiet == QUIET_LIST)
+		store->list_fails_until_ms = 0;
+	if (clock_now_ms(store->clock) >= store->list_fails_until_ms)
 		set_state(store, STORE_STATE_OK);
+}
+
+void store_silence(struct store *store, enum quiet quiet, uint64_t ms)
+{
+	store->quiet_until_ms[quiet] = clock_now_ms(store->clock) + ms;
+	if (quiet == QUIET_LIST)
+		store->quiet_until_ms[QUIET_ALL] = store->quiet_until_ms[quiet];
 }
 
 /* One file that is not given says nothing of the rest: the API has answered. */
@@ -209,6 +222,8 @@ void store_note_failure(struct store *store, enum quiet quiet, const struct api_
 	/* Who is not let in any more is not shown what was seen before, when the
 	 * service fails after that, too. */
 	store->refused |= error->err == -EACCES;
+	if (quiet == QUIET_LIST)
+		store->list_fails_until_ms = now + max_u64(store_ttl_ms(store), LIST_FAILS_MS);
 	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list &&
 		     !store->refused;
 
@@ -217,8 +232,8 @@ void store_note_failure(struct store *store, enum quiet quiet, const struct api_
 	if (!is_of_one_file(quiet, error))
 		set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
 	if (stale)
-		store->quiet_until_ms[is_unreachable(error) ? QUIET_ALL : quiet] =
-			now + store_pause_ms(store);
+		store_silence(store, is_unreachable(error) ? QUIET_ALL : quiet,
+			      store_pause_ms(store));
 }
 
 int store_fail(struct store *store, struct store_wait *w, int err)

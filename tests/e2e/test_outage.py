@@ -179,6 +179,28 @@ def test_one_that_goes_on_failing_after_an_outage_keeps_none_back(api, mount):
         eventually(save, within=0.5 * PAUSE_S)
 
 
+@pytest.mark.any_requests("a failed request is tried again")
+@pytest.mark.parametrize("fault", [dict(kind="hang"), dict(kind="status", status=500)],
+                         ids=["no answer", "5xx"])
+def test_a_list_that_fails_by_itself_is_waited_for_once(account, mount, fault):
+    """Each token is answered, and none of that says that what the list shows is not old."""
+    api = account(stacks=40)
+    tokens = {name: api.system_token(record.id) for name, record in api.directories().items()
+              if record.type == "server"}
+    some = list(tokens)[:20]
+    mnt = mount(api, ttl=1, timeout=30)
+    mnt.config(some[0])
+    time.sleep(1.2)  # time itself is what makes the list old
+    api.fault(path=LIST, **fault)
+    began = time.monotonic()
+    assert [mnt.read(name, "systemToken") for name in some] == [tokens[name] for name in some]
+    assert time.monotonic() - began < 3 + 3 * SLOWER
+    assert mnt.status()["api"]["state"] == "stale"
+    assert "user.stacksfs.stale" in os.listxattr(mnt / some[0] / "config.json")
+    api.clear_faults()
+    eventually(lambda: mnt.config(some[0]) and mnt.status()["api"]["state"] == "ok", within=20)
+
+
 def test_429_does_not_open_it(api, mount):
     mnt = mount(api, timeout=5)
     fault = api.fault(kind="status", status=429, path=DEPENDENCIES, headers={"Retry-After": "0"})
