@@ -76,17 +76,17 @@ DEFINE_CLEANUP(struct api_list, api_list_unref)
 
 /* error or list, the other is NULL; the list is borrowed. */
 typedef void api_list_fn(void *arg, const struct api_error *error, struct api_list *list);
-/* The first page has come and could be read. */
-typedef void api_first_page_fn(void *arg);
+/* A page has come and could be read; number counts from 1. */
+typedef void api_page_fn(void *arg, size_t number);
 
 /* GET /v1/stacks and every further page.  previous: what an earlier call gave,
  * or NULL: a page whose ETag still holds is not sent again, and records that
- * did not change are shared with it, not copied.  first_page may be NULL.
+ * did not change are shared with it, not copied.  page may be NULL.
  * Complete or an error, never a part: an _id twice on one page, a chain that
  * does not end or comes back, a page that cannot be read.  (An _id on two
  * pages: the pages drifted while somebody added a stack; the later one counts, and
  * keeps its place.) */
-NODISCARD int api_list(struct api *api, struct api_list *previous, api_first_page_fn *first_page,
+NODISCARD int api_list(struct api *api, struct api_list *previous, api_page_fn *page,
 		       api_list_fn *done, void *arg);
 
 /* ---- one object ---- */

@@ -17,7 +17,7 @@
 
 struct chain {
 	struct api *api;
-	api_first_page_fn *first_page;
+	api_page_fn *page;
 	api_list_fn *done;
 	void *arg;
 
@@ -461,12 +461,12 @@ static int settle_repeated(struct chain *c, char *why, size_t why_size)
 }
 
 /* The first page is vouched for by itself: a mount is ready when it has come. */
-static int vouch_for_first_page(struct chain *c, char *why, size_t why_size)
+static int tell_of_page(struct chain *c, char *why, size_t why_size)
 {
-	int r = settle_repeated(c, why, why_size);
+	int r = c->list->n_pages == 1 ? settle_repeated(c, why, why_size) : 0;
 
-	if (r == 0 && c->first_page)
-		c->first_page(c->arg);
+	if (r == 0 && c->page)
+		c->page(c->arg, c->list->n_pages);
 	return r;
 }
 
@@ -477,12 +477,9 @@ static int advance(struct chain *c, const struct http_result *result, char *why,
 
 	if (r < 0)
 		return r;
-	if (c->list->n_pages == 1) {
-		int first = vouch_for_first_page(c, why, why_size);
-
-		if (first < 0)
-			return first;
-	}
+	int told = tell_of_page(c, why, why_size);
+	if (told < 0)
+		return told;
 	if (r > 0) {
 		r = ask_page(c);
 		if (r < 0)
@@ -514,8 +511,8 @@ static void page_done(void *arg, const struct http_result *result)
 	chain_free(c);
 }
 
-int api_list(struct api *api, struct api_list *previous, api_first_page_fn *first_page,
-	     api_list_fn *done, void *arg)
+int api_list(struct api *api, struct api_list *previous, api_page_fn *page, api_list_fn *done,
+	     void *arg)
 {
 	struct chain *c = calloc(1, sizeof(*c));
 	struct api_list *list = calloc(1, sizeof(*list));
@@ -528,7 +525,7 @@ int api_list(struct api *api, struct api_list *previous, api_first_page_fn *firs
 	list->refs = 1;
 	*c = (struct chain){
 		.api = api,
-		.first_page = first_page,
+		.page = page,
 		.done = done,
 		.arg = arg,
 		.list = list,

@@ -132,6 +132,13 @@ int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale)
 	return STORE_WAIT;
 }
 
+void flight_goes_on(struct flight *f)
+{
+	if (f->patience.next)
+		timer_arm(f->store->timers, &f->patience,
+			  clock_now_ms(f->store->clock) + STALE_PATIENCE_MS, patience_over);
+}
+
 void store_unwait(struct store *store, struct store_wait *w)
 {
 	if (!w->next)

@@ -40,12 +40,14 @@ static void first_page(struct store *store, const struct api_error *error)
 		call(store->first_page_arg, error);
 }
 
-static void first_page_came(void *arg)
+static void page_came(void *arg, size_t number)
 {
 	struct store *store = arg;
 
 	monitor_enter(store->monitor);
-	first_page(store, NULL);
+	if (number == 1)
+		first_page(store, NULL);
+	flight_goes_on(&store->list_flight);
 	monitor_leave(store->monitor);
 }
 
@@ -319,7 +321,7 @@ static void list_done(void *arg, const struct api_error *error, struct api_list 
 
 int list_begin(struct store *store, bool in_time)
 {
-	int r = api_list(store->api, store->list, first_page_came, list_done, store);
+	int r = api_list(store->api, store->list, page_came, list_done, store);
 
 	if (r < 0)
 		return r;

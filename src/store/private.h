@@ -10,7 +10,7 @@
 
 #include "store/store.h"
 
-#define STALE_PATIENCE_MS 3000 /* how long the first one waits before an old answer is shown */
+#define STALE_PATIENCE_MS 3000 /* how long the first one waits for an answer before an old one is shown */
 #define STALE_QUIET_MS 5000    /* at most: how long a failed renewal is not tried again */
 #define LIST_FAILS_MS 10000    /* at least: longer than a late list is not asked for again */
 #define SINGLE_WINDOW_MS 1000  /* a second old record within it: the whole list */
@@ -175,6 +175,8 @@ void flight_end(struct flight *f, const struct api_error *error, bool may_be_sta
 /* The answer was overtaken by a change of ours: who waits asks again. */
 void flight_end_overtaken(struct flight *f);
 int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale);
+/* Of several requests one was answered: who waits has as much patience again. */
+void flight_goes_on(struct flight *f);
 
 /* store.c */
 extern const struct api_error store_no_memory, store_other_account;

@@ -11,7 +11,7 @@ import os
 import time
 
 import pytest
-from account import DEPENDENCIES, LIST, RECORD, TOKEN, named
+from account import DEPENDENCIES, LIST, RECORD, TOKEN, named, stack
 from conftest import NOT_SLOWED_DOWN
 from emulator import TlsFront
 from gate import Gate
@@ -258,6 +258,20 @@ def test_pages_each_of_which_is_slow(account, mount):
         mnt.refresh()
     api.clear_faults()
     assert mnt.names() == names
+
+
+def test_pages_that_come_are_waited_for_although_there_is_an_old_list(account, mount):
+    """What is old is shown when no answer comes, not when there are many."""
+    api = account(stacks=60, page_size=10)
+    mnt = mount(api, ttl=1)
+    mnt.names()
+    api.add_stack(stack("new", 0xffffffff))
+    time.sleep(1.2)  # time itself is what makes the list old
+    slow(api, [("GET", LIST)], [0.35])  # each page in time, seven of them not
+    began = time.monotonic()
+    assert "new" in mnt.names()
+    assert time.monotonic() - began > 3
+    assert mnt.status()["api"]["state"] == "ok"
 
 
 def test_two_things_to_ask_for_on_one_path(api, mount):

@@ -18,17 +18,18 @@
 static struct fake_api f;
 
 static struct {
-	unsigned first_pages, times;
+	unsigned first_pages, pages, times;
 	bool failed;
 	struct api_error error;
 	struct api_list *list; /* a reference of the test's */
 } got;
 
-static void on_first_page(void *arg)
+static void on_page(void *arg, size_t number)
 {
 	assert_ptr_equal(arg, &got);
 	assert_int_equal(got.times, 0);
-	got.first_pages++;
+	got.first_pages += number == 1;
+	assert_int_equal(number, ++got.pages);
 }
 
 static void on_list(void *arg, const struct api_error *error, struct api_list *list)
@@ -66,8 +67,7 @@ static int teardown(void **state)
 
 static void ask(struct api_list *previous)
 {
-	assert_int_equal(api_list(f.api, previous, on_first_page, on_list, &got),
-			 0);
+	assert_int_equal(api_list(f.api, previous, on_page, on_list, &got), 0);
 }
 
 static void ask_again(struct api_list *previous)
@@ -452,6 +452,7 @@ static void test_many_repeated(void **state)
 	}
 	assert_int_equal(got.list->n_records, 100);
 	assert_int_equal(got.list->n_pages, 50);
+	assert_int_equal(got.pages, 50);
 	for (size_t p = 0; p < 50; p++)
 		assert_int_equal(got.list->pages[p].first, 0);
 	buf_done(&body);

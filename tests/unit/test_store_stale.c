@@ -137,6 +137,42 @@ static void test_patience_ends_after_three_seconds(void **state)
 	fake_account_done(&a);
 }
 
+/* A long list takes its time: it is the answers that are waited for, one by one. */
+static void test_patience_is_for_each_page(void **state)
+{
+	struct waiter w = waiter();
+	struct store_stats stats;
+
+	list_two_pages();
+	fake_account_advance(&a, TTL);
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_advance(&a, 2000);
+	fake_account_page(&a, 2, fake_list(1, fake_record(1, "new", "")), "/v1/stacks?page=2");
+	fake_account_advance(&a, 2000);
+	assert_int_equal(w.woken, 0);
+	fake_account_answer(&a, 3, 200, fake_list(1, fake_record(2, "two", "")));
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(seen.changed, 1);
+	store_get_stats(a.store, &stats);
+	assert_int_equal(stats.state, STORE_STATE_OK);
+
+	/* And one that does not come is not waited for longer than that. */
+	fake_account_advance(&a, TTL);
+	w = waiter();
+	assert_int_equal(need_list(&w), STORE_WAIT);
+	fake_account_advance(&a, 2000);
+	fake_account_page(&a, 4, fake_list(1, fake_record(1, "newer", "")), "/v1/stacks?page=2");
+	fake_account_advance(&a, 2999);
+	assert_int_equal(w.woken, 0);
+	fake_account_advance(&a, 1);
+	assert_int_equal(w.woken, 1);
+	assert_int_equal(w.err, 0);
+	assert_int_equal(seen.changed, 1);
+	store_get_stats(a.store, &stats);
+	assert_int_equal(stats.state, STORE_STATE_STALE);
+	fake_account_done(&a);
+}
+
 static void test_patience_does_not_end_for_who_is_not_let_in(void **state)
 {
 	struct waiter w = waiter(), other = waiter();
@@ -373,6 +409,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_old_is_shown_when_the_api_fails),
 		TEST(test_patience_ends_after_three_seconds),
+		TEST(test_patience_is_for_each_page),
 		TEST(test_patience_does_not_end_for_who_is_not_let_in),
 		TEST(test_a_failing_endpoint_silences_only_itself),
 		TEST(test_a_failing_record_is_had_by_the_list),
