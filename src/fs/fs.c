@@ -542,6 +542,25 @@ static void part_changed(void *arg, struct stack *stack, enum store_part part)
 	fs_drop_listing(fs, dir);
 }
 
+/* What the kernel has of it goes, too: nothing would tell any more whether that is of the
+ * version which comes next. */
+static bool part_evicted(void *arg, struct stack *stack, enum store_part part)
+{
+	const struct dir *dir = tree_dir(stack);
+	struct node *node = dir ? tree_peek(dir, part == STORE_TOKEN ? NODE_TOKEN
+								     : NODE_DEPENDENCIES)
+				: NULL;
+
+	if (!node)
+		return true;
+	if (node->opens > 0)
+		return false;
+	fs_drop_node(arg, node);
+	blob_unref(node->blob);
+	node->blob = NULL;
+	return true;
+}
+
 static size_t upcoming(void *arg, const struct stack *stack, unsigned order, struct stack **out,
 		       size_t n)
 {
@@ -577,6 +596,7 @@ static int make_store(struct fs *fs, const struct fs_options *o)
 			.record_expired = record_expired,
 			.stack_gone = stack_gone,
 			.part_changed = part_changed,
+			.part_evicted = part_evicted,
 			.upcoming = upcoming,
 			.n_orders = TREE_N_ORDERS,
 			.arg = fs,

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* systemToken and dependencies: fetched on first use, one request per object
- * however many wait. */
+ * however many wait.
+ *
+ * All that are kept have a bound in bytes, for it is the server that says how long
+ * they are: what was not used for longest makes room. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +62,86 @@ static bool same_blob(const struct blob *a, const struct blob *b)
 	return blob_len(a) == blob_len(b) && memcmp(blob_bytes(a), blob_bytes(b), blob_len(a)) == 0;
 }
 
+/* ---- what is kept ---- */
+
+static size_t bytes_of(const struct part *part)
+{
+	return part->blob ? blob_len(part->blob) : 0;
+}
+
+/* blob is taken over; NULL: none is kept. */
+static void keep(struct store *store, struct part *part, struct blob *blob)
+{
+	store->kept_bytes -= bytes_of(part);
+	if (part->blob)
+		TAILQ_REMOVE(&store->kept, part, kept);
+	blob_unref(part->blob);
+	part->blob = blob;
+	store->kept_bytes += bytes_of(part);
+	if (blob)
+		TAILQ_INSERT_TAIL(&store->kept, part, kept);
+}
+
+static void was_used(struct store *store, struct part *part)
+{
+	if (!part->blob)
+		return;
+	TAILQ_REMOVE(&store->kept, part, kept);
+	TAILQ_INSERT_TAIL(&store->kept, part, kept);
+}
+
+static void forget_text(struct store *store, struct part *part)
+{
+	part->known = false;
+	keep(store, part, NULL);
+	free(part->etag);
+	part->etag = NULL;
+}
+
+static bool may_forget(const struct store *store, const struct part *part)
+{
+	const struct store_events *events = &store->events;
+
+	return !events->part_evicted ||
+	       events->part_evicted(events->arg, part->stack, part->which);
+}
+
+/* But that one stays. */
+static void make_room(struct store *store, const struct part *but)
+{
+	struct part *next;
+
+	for (struct part *p = TAILQ_FIRST(&store->kept);
+	     p && store->kept_bytes > STORE_PARTS_MAX_BYTES; p = next) {
+		next = TAILQ_NEXT(p, kept);
+		if (p == but || p->flight.running || !may_forget(store, p))
+			continue;
+		/* There is no room for what is fetched ahead. */
+		if (p->ahead)
+			readahead_failed(store, p->which);
+		forget_text(store, p);
+	}
+}
+
+void part_free(struct part *part)
+{
+	if (!part)
+		return;
+	assert(!part->flight.running);
+	if (part->blob)
+		forget_text(part->flight.store, part);
+	free(part->etag);
+	free(part);
+}
+
+void parts_forget(struct store *store)
+{
+	while (!TAILQ_EMPTY(&store->kept))
+		forget_text(store, TAILQ_FIRST(&store->kept));
+}
+
+/* ---- asking ---- */
+
 /* blob is taken over.  An equal content is the same version, so the blob that
  * readers know stays. */
 static void part_take(struct store *store, struct part *part, struct blob *blob,
@@ -73,11 +157,11 @@ static void part_take(struct store *store, struct part *part, struct blob *blob,
 		blob_unref(blob);
 		return;
 	}
-	blob_unref(part->blob);
-	part->blob = blob;
+	keep(store, part, blob);
 	part->hash = store_content_hash(blob);
 	if (known)
 		store->events.part_changed(store->events.arg, part->stack, part->which);
+	make_room(store, part);
 }
 
 static bool part_may_be_stale(const struct store *store, const struct part *part)
@@ -220,8 +304,10 @@ int store_need_part(struct store *store, struct stack *stack, enum store_part wh
 
 	if (!part)
 		return store_fail(store, w, -ENOMEM);
-	if (w->satisfied & part->flight.answers)
+	/* Unless it was forgotten meanwhile. */
+	if ((w->satisfied & part->flight.answers) && part->known)
 		return STORE_READY;
+	was_used(store, part);
 
 	enum age age = part_age(store, part);
 	bool asked = age == AGE_OLD && !part->flight.running;
@@ -240,12 +326,8 @@ void store_drop_part(struct store *store, struct stack *stack, enum store_part w
 		return; /* never asked for, then */
 	/* Nobody is shown the old one any more, however long the new one takes. */
 	timer_cancel(store->timers, &part->flight.patience);
-	part->known = false;
 	part->change = ++store->tick;
-	blob_unref(part->blob);
-	part->blob = NULL;
-	free(part->etag);
-	part->etag = NULL;
+	forget_text(store, part);
 	store->events.part_changed(store->events.arg, stack, which);
 }
 

@@ -6,6 +6,8 @@
 /* A file system must not exit because a table could not grow. */
 #define HASH_NONFATAL_OOM 1
 #define HASH_FUNCTION HASH_FNV /* the default's switch falls through, of which clang warns */
+#include <sys/queue.h>
+
 #include <uthash.h>
 
 #include "store/store.h"
@@ -49,6 +51,7 @@ struct part {
 	enum store_part which;
 	bool known;          /* blob (or NULL for a 404) is an answer */
 	struct blob *blob;
+	TAILQ_ENTRY(part) kept; /* in store->kept, while there is a blob */
 	uint32_t hash;
 	uint64_t began_ms;
 	uint64_t change; /* tick of our last one: no answer asked for before counts */
@@ -147,6 +150,9 @@ struct store {
 	const struct stack *single;  /* the last record asked by id; only compared, never followed */
 	uint64_t single_ms;
 
+	TAILQ_HEAD(, part) kept;     /* the one that was not used for longest first */
+	size_t kept_bytes;
+
 	struct readahead readahead[STORE_N_PARTS];
 
 	uint64_t quiet_until_ms[N_QUIET]; /* until then old answers are shown without asking */
@@ -209,7 +215,11 @@ void records_remove(struct store *store, struct stack *stack);
 /* What was deleted until then is in no answer any more. */
 void records_drop_graves(struct store *store, uint64_t tick);
 
-/* part.c: ask for it unless it is there, or is asked for already */
+/* part.c: nobody asks for it any more; NULL is fine */
+void part_free(struct part *part);
+/* The store ends, and perhaps before who refers to its stacks. */
+void parts_forget(struct store *store);
+/* Ask for it unless it is there, or is asked for already. */
 void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part which, bool mark);
 
 /* readahead.c: somebody uses the part.  asked: which nobody has asked for yet. */
@@ -217,7 +227,7 @@ void readahead_step(struct store *store, const struct stack *stack, enum store_p
 		    bool asked);
 /* An answer has come. */
 void readahead_answered(struct store *store, const struct stack *stack, enum store_part which);
-/* What was fetched ahead has failed. */
+/* What was fetched ahead has failed, or had no room. */
 void readahead_failed(struct store *store, enum store_part which);
 
 /* list.c */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The stacks that the account has, as far as we know. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +10,6 @@ struct stack *stack_ref(struct stack *stack)
 {
 	entry_of(stack)->refs++;
 	return stack;
-}
-
-static void part_free(struct part *part)
-{
-	if (!part)
-		return;
-	assert(!part->flight.running);
-	blob_unref(part->blob);
-	free(part->etag);
-	free(part);
 }
 
 void stack_unref(struct stack *stack)

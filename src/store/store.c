@@ -30,6 +30,7 @@ int store_new(const struct store_options *options, struct store **ret)
 	s->state_since_ms = clock_now_ms(s->clock);
 	flight_init(&s->list_flight, s, NEED_LIST | NEED_RECORD | NEED_REFRESH, QUIET_LIST);
 	s->next_list.prev = s->next_list.next = &s->next_list;
+	TAILQ_INIT(&s->kept);
 	*ret = s;
 	return 0;
 }
@@ -42,6 +43,7 @@ void store_free(struct store *store)
 		return;
 	list_free(store);
 	records_drop_graves(store, UINT64_MAX);
+	parts_forget(store);
 	HASH_ITER(hh, store->by_id, e, next) {
 		HASH_DEL(store->by_id, e);
 		stack_unref(&e->stack);

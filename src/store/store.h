@@ -25,6 +25,10 @@
 
 struct store;
 
+/* Tokens and dependencies that are kept, of all stacks together.  At the usual rate, more
+ * are not fresh at once but where they are larger than 20 KiB each. */
+#define STORE_PARTS_MAX_BYTES (64u << 20)
+
 /* What a stack has beside its record, each fetched on first use. */
 enum store_part { STORE_TOKEN, STORE_DEPENDENCIES, STORE_N_PARTS };
 
@@ -64,6 +68,9 @@ struct store_events {
 	void (*stack_changed)(void *arg, struct stack *stack, struct record *old);
 	void (*stack_gone)(void *arg, struct stack *stack);
 	void (*part_changed)(void *arg, struct stack *stack, enum store_part part);
+	/* It has not changed, but makes room for others: what refers to its text is to let
+	 * go of that, until it is asked for again.  False: it is in use, and stays.  May be NULL. */
+	bool (*part_evicted)(void *arg, struct stack *stack, enum store_part part);
 	/* Nobody knows whether it still is what it was: store_expire_record.  May be NULL. */
 	void (*record_expired)(void *arg, struct stack *stack);
 	/* Not news but a question: the stacks that follow that one in one of the

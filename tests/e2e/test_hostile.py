@@ -5,6 +5,7 @@ import base64
 import errno
 import json
 import os
+import random
 import time
 
 import pytest
@@ -354,6 +355,44 @@ def test_a_record_that_is_none(account, mount, answer):
     mnt.refresh()
     assert mnt.config(name) == record.config
     api.expect(list=4, record=1)
+
+
+def attempts(api):
+    return sum(entry["path"].endswith("/dependencies") for entry in api.log())
+
+
+def resident_bytes(mnt):
+    with open(f"/proc/{mnt.pid}/status", encoding="ascii") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+@pytest.mark.any_requests("what made room is asked for again")
+def test_long_dependencies_do_not_fill_the_process(account, mount):
+    """Those of each stack are within their bound, and all together are not."""
+    api = account(stacks=250)
+    mnt = mount(api, rate=0)
+    names = mnt.names()
+    random.Random(1).shuffle(names)  # nothing is fetched ahead
+    text = json.dumps({"flows": [{"id": stack_id(1), "name": "x" * 900_000}]})
+    shown = (json.dumps(json.loads(text), indent=2) + "\n").encode()
+    api.fault(kind="body", path=DEPENDENCIES, body=text)
+    first = mnt / names[0] / "dependencies"
+    with open(first, "rb", buffering=0) as kept:
+        for name in names:
+            assert mnt.read(name, "dependencies") == shown
+        assert SLOWER > 1 or resident_bytes(mnt) < 150_000_000, "a sanitizer keeps what is freed"
+        os.posix_fadvise(kept.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert kept.read(len(shown)) == shown, "what somebody has open stays"
+    asked = attempts(api)
+    assert asked < 1.5 * len(names), "what was fetched ahead in vain stops that"
+    assert os.stat(first).st_size == len(shown)
+    other = mnt / names[1] / "dependencies"
+    short = b'{\n  "flows": []\n}\n'
+    api.clear_faults()
+    api.fault(kind="body", path=DEPENDENCIES, body='{"flows": []}')
+    assert os.stat(other).st_size == len(short)
+    assert other.read_bytes() == short, "it is asked for again, and nothing of before is shown"
+    assert attempts(api) == asked + 1
 
 
 # ---- what a server says about an error ----

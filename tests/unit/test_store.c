@@ -450,6 +450,82 @@ static void test_changed_token_is_told(void **state)
 }
 
 /* A page of a list that is under way may have been read before it was deleted. */
+#define BIG_BYTES (1000u * 1000)
+#define N_BIG (STORE_PARTS_MAX_BYTES / BIG_BYTES + 2)
+
+static unsigned n_evicted;
+
+static bool evicted_but_the_first(void *arg, struct stack *stack, enum store_part part)
+{
+	n_evicted++;
+	return stack != stack_of(1);
+}
+
+static void list_many(unsigned n)
+{
+	size_t size = 200 * (size_t)n, at = 1;
+	char *text = malloc(size);
+
+	assert_non_null(text);
+	text[0] = '[';
+	for (unsigned i = 1; i <= n; i++)
+		at += (size_t)snprintf(text + at, size - at, "%s%s", i > 1 ? "," : "",
+				       fake_record(i, "name", ""));
+	snprintf(text + at, size - at, "]");
+	fake_account_start(&a);
+	fake_account_answer(&a, 0, 200, text);
+	free(text);
+}
+
+/* Whether they had to be asked for. */
+static bool asks_for_dependencies(unsigned id, const char *answer)
+{
+	size_t tries = fake_account_tries(&a);
+	struct waiter w = waiter();
+
+	monitor_enter(a.monitor);
+	int r = store_need_part(a.store, stack_of(id), STORE_DEPENDENCIES, &w.wait);
+	monitor_leave(a.monitor);
+	if (r == STORE_READY)
+		return false;
+	assert_int_equal(r, STORE_WAIT);
+	fake_account_answer(&a, tries, 200, answer);
+	assert_int_equal(w.woken, 1);
+	return true;
+}
+
+/* The server says how long they are: what was not used for longest makes room, but for
+ * what is in use. */
+static void test_parts_have_a_bound_in_bytes(void **state)
+{
+	struct store_events events = store_counts_events(&seen);
+	char *big = malloc(BIG_BYTES + 1);
+
+	assert_non_null(big);
+	memset(big, 'x', BIG_BYTES);
+	memcpy(big, "{\"a\":\"", 6);
+	memcpy(big + BIG_BYTES - 2, "\"}", 3);
+	n_evicted = 0;
+	events.part_evicted = evicted_but_the_first;
+	memset(&seen, 0, sizeof(seen));
+	fake_account_init(&a, &events, TTL, STALE);
+	list_many(N_BIG);
+	for (unsigned i = 1; i < N_BIG - 1; i++)
+		assert_true(asks_for_dependencies(i, big));
+	assert_int_equal(n_evicted, 0);
+	assert_false(asks_for_dependencies(2, big)); /* used again, and so not the next to go */
+	assert_true(asks_for_dependencies(N_BIG - 1, big));
+	assert_true(asks_for_dependencies(N_BIG, big));
+	assert_int_equal(n_evicted, 4); /* two of them in vain */
+	assert_int_equal(seen.part_changed, 0);
+	assert_false(asks_for_dependencies(1, big));
+	assert_false(asks_for_dependencies(2, big));
+	assert_false(asks_for_dependencies(N_BIG, big));
+	assert_true(asks_for_dependencies(3, big));
+	free(big);
+	fake_account_done(&a);
+}
+
 static void test_what_its_own_get_says_is_gone_does_not_come_back(void **state)
 {
 	struct waiter w = waiter(), v = waiter();
@@ -644,6 +720,7 @@ int main(void)
 		cmocka_unit_test_setup(test_ttl_0_asks_once_for_each_operation,
 				       setup_never_fresh),
 		TEST(test_unwait),
+		cmocka_unit_test(test_parts_have_a_bound_in_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
