@@ -410,6 +410,11 @@ static void name_changed(void *arg, const char *name)
 	fs->kernel.drop_node(fs->kernel.arg, root->id);
 }
 
+static void link_changed(void *arg, struct node *node)
+{
+	fs_drop_node(arg, node);
+}
+
 /* Its path has, or will have, another node: the kernel must look again. */
 static void detached(void *arg, struct node *node)
 {
@@ -626,7 +631,8 @@ static int make_changes(struct fs *fs, const struct fs_options *o)
 int fs_new(const struct fs_options *o, struct fs **ret)
 {
 	CLEANUP(fs_freep) struct fs *fs = calloc(1, sizeof(*fs));
-	const struct tree_events events = { name_changed, detached, node_gone, dir_gone, fs };
+	const struct tree_events events = { name_changed, link_changed, detached,
+					     node_gone,	   dir_gone,	 fs };
 	int r;
 
 	if (!fs)

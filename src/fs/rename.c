@@ -235,11 +235,18 @@ static int rename_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 static int stack_renamed(struct fs *fs, struct fs_op *op)
 {
 	struct dir *dir = op->change->dir;
+	const struct node *node = tree_peek(dir, NODE_STACK);
 	int r = change_wait(op->change);
 
-	if (r == 0 && strcmp(dir->name, op->new_name) != 0 && fs->kernel.drop_name)
+	if (r < 0)
+		return r;
+	if (strcmp(dir->name, op->new_name) != 0 && fs->kernel.drop_name)
 		fs->kernel.drop_name(fs->kernel.arg, FS_ROOT, op->new_name);
-	return r;
+	/* Its record, and so the size of config.json and of what links to it, is another
+	 * one: the kernel has dropped all that when it hears that the name is. */
+	if (node)
+		op->drop_node = node->id;
+	return 0;
 }
 
 static int rename_dir(struct fs *fs, struct fs_op *op)

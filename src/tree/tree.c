@@ -255,10 +255,10 @@ static void relink(struct tree *tree, struct dir *dir)
 	struct node *by_id = tree_peek(dir, NODE_ID_LINK);
 
 	if (by_id)
-		tree_detach(tree, by_id);
+		tree->events.link_changed(tree->events.arg, by_id);
 	for (const struct root_name *name = dir->names; name; name = name->next) {
 		if (name->link)
-			tree->events.name_changed(tree->events.arg, name->name);
+			tree->events.link_changed(tree->events.arg, name->link);
 	}
 }
 

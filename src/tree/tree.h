@@ -106,6 +106,8 @@ struct tree;
 struct tree_events {
 	/* name means something else now, or nothing, or something at last. */
 	void (*name_changed)(void *arg, const char *name);
+	/* A symlink leads to another name now, and has another size. */
+	void (*link_changed)(void *arg, struct node *node);
 	/* node is no longer what its path leads to; it may be in use. */
 	void (*detached)(void *arg, struct node *node);
 	/* They are about to be freed, with what the upper layer keeps there. */

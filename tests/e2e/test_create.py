@@ -658,6 +658,20 @@ def test_mv_renames(api, mnt):
     api.expect(list=1, record=1, put=1)
 
 
+def test_what_mv_has_changed_is_right_when_it_returns(api, mnt):
+    """The size of the text, which has the name in it, and the directory's time."""
+    name = "one"
+    for length in range(2, 62):
+        os.stat(mnt / name / "config.json")  # so that the kernel knows
+        os.rename(mnt / name, mnt / ("x" * length))
+        name = "x" * length
+        shown, directory = os.stat(mnt / name / "config.json"), os.stat(mnt / name)
+        assert shown.st_size == len(mnt.config(name))
+        assert directory.st_mtime_ns == shown.st_mtime_ns
+    assert is_shown(api, mnt, name).name == name
+    api.expect(list=1, record=60, put=60)
+
+
 def test_mv_there_and_back(api, mnt):
     for source, target in (("one", "uno"), ("uno", "one")):
         assert run(["mv", "-T", mnt / source, mnt / target]).returncode == 0

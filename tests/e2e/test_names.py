@@ -224,6 +224,24 @@ def test_a_stack_renamed_elsewhere(account, mount):
     api.expect(list=2)
 
 
+def test_the_size_of_a_link_follows_mv(account, mount):
+    """Of an older name, and of the link by _id: lstat gives the length of what readlink gives."""
+    api = account()
+    api.add_stack(stack("before", 1))
+    mnt = mount(api)
+    mnt.config("before")
+    api.patch_stack(stack_id(1), {"name": "after"})
+    mnt.refresh()
+    links = [mnt / "before", mnt / ".stacksfs" / "by-id" / stack_id(1)]
+    assert [os.lstat(link).st_size for link in links] == [len("after"), len("../../after")]
+    os.rename(mnt / "after", mnt / "much longer")
+    assert [os.lstat(link).st_size for link in links] == [len("much longer"),
+                                                          len("../../much longer")]
+    assert [os.readlink(link) for link in links] == ["much longer", "../../much longer"]
+    assert all(os.path.samefile(link, mnt / "much longer") for link in links)
+    api.expect(list=2, record=1, put=1)
+
+
 def test_an_old_name_gives_way_to_a_new_stack(account, mount):
     api = account()
     api.add_stack(stack("before", 1))

@@ -21,13 +21,17 @@ static void on_name(void *arg, const char *name)
 {
 }
 
+static void on_link(void *arg, struct node *node)
+{
+}
+
 static void on_detached(void *arg, struct node *node)
 {
 }
 
 void change_world_begin(const char *archive_dir)
 {
-	static const struct tree_events tree_events = { on_name, on_detached, NULL };
+	static const struct tree_events tree_events = { on_name, on_link, on_detached, NULL };
 	struct store_events events = tree_following(&cw.tree);
 	struct fake_account *a = &cw.account;
 

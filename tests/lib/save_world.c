@@ -29,6 +29,10 @@ static void on_name(void *arg, const char *name)
 {
 }
 
+static void on_link(void *arg, struct node *node)
+{
+}
+
 static void on_detached(void *arg, struct node *node)
 {
 }
@@ -58,7 +62,7 @@ static void list(const char *first)
 static int setup_with(const char *state)
 {
 	struct store_events events = tree_following(&sw.tree);
-	const struct tree_events nodes = { on_name, on_detached, NULL };
+	const struct tree_events nodes = { on_name, on_link, on_detached, NULL };
 
 	events.stack_changed = on_changed;
 	memset(&sw.changes, 0, sizeof(sw.changes));

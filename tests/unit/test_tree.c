@@ -22,6 +22,10 @@ static void on_name(void *arg, const char *name)
 	names_changed++;
 }
 
+static void on_link(void *arg, struct node *node)
+{
+}
+
 static void on_detached(void *arg, struct node *node)
 {
 	nodes_detached++;
@@ -29,7 +33,7 @@ static void on_detached(void *arg, struct node *node)
 
 static int setup(void **state)
 {
-	const struct tree_events tree_events = { .name_changed = on_name, .detached = on_detached };
+	const struct tree_events tree_events = { .name_changed = on_name, .link_changed = on_link, .detached = on_detached };
 	const struct store_events events = tree_following(&tree);
 
 	assert_int_equal(tree_new(&tree_events, &tree), 0);

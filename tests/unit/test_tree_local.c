@@ -26,6 +26,10 @@ static void on_name(void *arg, const char *name)
 	snprintf(names + len, sizeof(names) - len, " %s", name);
 }
 
+static void on_link(void *arg, struct node *node)
+{
+}
+
 static void on_detached(void *arg, struct node *node)
 {
 	nodes_detached++;
@@ -43,7 +47,7 @@ static void on_dir_gone(void *arg, struct dir *dir)
 
 static int setup(void **state)
 {
-	const struct tree_events tree_events = { on_name, on_detached, on_node_gone, on_dir_gone,
+	const struct tree_events tree_events = { on_name, on_link, on_detached, on_node_gone, on_dir_gone,
 						 NULL };
 	const struct store_events events = tree_following(&tree);
 
