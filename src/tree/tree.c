@@ -237,16 +237,37 @@ int tree_add(struct tree *tree, struct stack *stack)
 	return r;
 }
 
+static void give_up_name(struct tree *tree, struct root_name *name)
+{
+	tree->events.name_changed(tree->events.arg, name->name);
+	name_free(tree, name);
+}
+
+/* The newest come first; those beyond the bound mean nothing any more. */
+static void bound_old_names(struct tree *tree, struct dir *dir)
+{
+	struct root_name *next;
+	unsigned n = 0;
+
+	for (struct root_name *name = dir->names; name; name = next) {
+		next = name->next;
+		if (name->old && ++n > TREE_OLD_NAMES_MAX)
+			give_up_name(tree, name);
+	}
+}
+
 /* The name that dir had until now. */
 static void leave_name(struct tree *tree, struct root_name *old, bool keep)
 {
-	if (keep) {
-		old->old = true;
-		tree->events.name_changed(tree->events.arg, old->name);
+	struct dir *dir = old->dir;
+
+	if (!keep) {
+		give_up_name(tree, old);
 		return;
 	}
+	old->old = true;
 	tree->events.name_changed(tree->events.arg, old->name);
-	name_free(tree, old);
+	bound_old_names(tree, dir);
 }
 
 /* The symlinks that lead to dir lead elsewhere now, and have another size. */
@@ -310,10 +331,8 @@ static void remove_dir(struct tree *tree, struct dir *dir)
 	while (dir->locals)
 		tree_unlink(tree, dir->locals->node);
 	order_leave(tree, dir);
-	while (dir->names) {
-		tree->events.name_changed(tree->events.arg, dir->names->name);
-		name_free(tree, dir->names);
-	}
+	while (dir->names)
+		give_up_name(tree, dir->names);
 	dir->name = "";
 
 	size_t i = order_index(tree, dir->cookie) - 1;

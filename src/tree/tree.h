@@ -99,6 +99,7 @@ struct dir {
 };
 
 #define TREE_LOCALS_MAX 1024 /* in one directory */
+#define TREE_OLD_NAMES_MAX 8 /* of one directory */
 #define TREE_DRAFTS_MAX 256  /* directories that are only here */
 
 struct tree;
@@ -126,7 +127,8 @@ DEFINE_CLEANUP(struct tree, tree_free)
  * it gets "name~<_id>", and keeps that.  -ENOMEM. */
 NODISCARD int tree_add(struct tree *tree, struct stack *stack);
 /* Its record has another name: the directory follows it.  With keep_old the old
- * name stays as an unlisted symlink until another stack needs it.  -ENOMEM. */
+ * name stays as an unlisted symlink until another stack needs it, or it has been
+ * renamed TREE_OLD_NAMES_MAX times more.  -ENOMEM. */
 NODISCARD int tree_rename(struct tree *tree, struct stack *stack, bool keep_old);
 /* Its directory, and all in it, is detached. */
 void tree_remove(struct tree *tree, struct stack *stack);

@@ -224,6 +224,21 @@ def test_a_stack_renamed_elsewhere(account, mount):
     api.expect(list=2)
 
 
+def test_the_oldest_of_many_old_names_is_given_up(account, mount):
+    """A stack that is renamed all the time keeps the last eight."""
+    api = account()
+    api.add_stack(stack("name-0", 1))
+    mnt = mount(api)
+    for number in range(1, 11):
+        os.stat(mnt / f"name-{number - 1}")
+        api.patch_stack(stack_id(1), {"name": f"name-{number}"})
+        mnt.refresh()
+    assert mnt.names() == ["name-10"]
+    assert [n for n in range(11) if os.path.lexists(mnt / f"name-{n}")] == list(range(2, 11))
+    assert os.readlink(mnt / "name-2") == "name-10"
+    api.expect(list=11)
+
+
 def test_the_size_of_a_link_follows_mv(account, mount):
     """Of an older name, and of the link by _id: lstat gives the length of what readlink gives."""
     api = account()

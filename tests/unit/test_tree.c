@@ -139,6 +139,29 @@ static void test_names_stay_when_the_plain_one_goes(void **state)
 	assert_string_equal(dir_of(9)->name, "x");
 }
 
+/* A service that renames everything again and again must not fill the process. */
+static void test_old_names_have_a_bound(void **state)
+{
+	const unsigned n = TREE_OLD_NAMES_MAX + 3;
+	char name[16];
+	bool old;
+
+	fake_account_answer(&a, 0, 200, fake_list(1, fake_record(1, "name-0", "")));
+	for (unsigned i = 1; i < n; i++) {
+		snprintf(name, sizeof(name), "name-%u", i);
+		relist(fake_list(1, fake_record(1, name, "")));
+		if (i == 1)
+			tree_looked_up(tree_old_name(tree, "name-0"));
+	}
+	assert_int_equal(nodes_detached, 1);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "name-%u", i);
+		struct dir *dir = tree_find(tree, name, &old);
+
+		assert_true(i < 2 ? !dir : dir == dir_of(1) && old == (i < n - 1));
+	}
+}
+
 static void test_rename_leaves_a_link(void **state)
 {
 	bool old;
@@ -326,6 +349,7 @@ int main(void)
 		TEST(test_oldest_keeps_the_plain_name),
 		TEST(test_names_stay_when_the_plain_one_goes),
 		TEST(test_a_draft_gives_way_to_the_stack_of_its_name),
+		TEST(test_old_names_have_a_bound),
 		TEST(test_rename_leaves_a_link),
 		TEST(test_node_ids_never_come_back),
 		TEST(test_detached_node_lives_while_it_is_used),
