@@ -468,14 +468,15 @@ static unsigned window(const struct http *h, enum http_class class)
 	return n - n * kept_eighths[class] / 8;
 }
 
-/* Of those, one kind leaves a few to others: an endpoint that hangs must not hang
- * the rest. */
+/* The last few of those are for kinds that have hardly any: endpoints that hang must not
+ * hang the rest. */
 static bool kind_is_full(const struct http *h, const struct http_call *call)
 {
 	const struct http_spec *spec = &call->spec;
+	unsigned n = window(h, spec->class), kept = n_slots(h) / 16;
 
-	return spec->class != HTTP_CLASS_SAVE &&
-	       h->n_running_of[spec->kind] >= window(h, spec->class) - n_slots(h) / 16;
+	return spec->class != HTTP_CLASS_SAVE && h->n_running < n && h->n_running >= n - kept &&
+	       h->n_running_of[spec->kind] >= (kept + 1) / 2;
 }
 
 /* Whether this call may begin a try now: the one place that decides it.  If

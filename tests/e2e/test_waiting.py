@@ -127,6 +127,32 @@ def test_an_endpoint_that_hangs_delays_no_other(account, mount):
     assert max(took) < 1 * SLOWER, "tokens, records and the list, each asked for when it is old"
 
 
+@pytest.mark.any_requests("a hung request may be tried again")
+def test_two_endpoints_that_hang_delay_no_other(account, mount):
+    """Nor do both of them together take all the slots."""
+    api = account(stacks=120)
+    names = [name for name, record in api.directories().items() if record.type == "server"][:70]
+    mnt = mount(api, timeout=20, ttl=1, stale=0)
+    assert len(mnt.names()) == 120
+    api.fault(kind="hang", path=DEPENDENCIES)
+    api.fault(kind="hang", path=TOKEN)
+    with running("/usr/bin/python3", "-c", MANY_READERS,
+                 *(mnt / name / "dependencies" for name in names)) as readers:
+        api.wait(path=DEPENDENCIES, count=40, timeout=10)
+        with running("/usr/bin/python3", "-c", MANY_READERS,
+                     *(mnt / name / "systemToken" for name in names)) as others:
+            eventually(lambda: mnt.status()["http"]["queued"] >= 80)
+            listed = api.count(path=LIST)
+            took = []
+            while api.count(path=LIST) < listed + 3:
+                began = time.monotonic()
+                assert len(mnt.names()) == 120
+                assert mnt.config(names[0])
+                took.append(time.monotonic() - began)
+            assert readers.poll() is None and others.poll() is None
+    assert max(took) < 1 * SLOWER, "the list, asked for when it is old"
+
+
 def test_a_hanging_token_does_not_hold_up_its_own_directory(api, mount):
     mnt = mount(api)
     api.fault(kind="hang", path=TOKEN)

@@ -142,9 +142,9 @@ static void test_window(void **state)
 
 	memset(o, 0, sizeof(o));
 	w.fake->capacity = 1000;
-	assert_int_equal(start_many(HTTP_CLASS_READAHEAD, 100, o[0]), 48);
+	assert_int_equal(start_many(HTTP_CLASS_READAHEAD, 100, o[0]), 44);
 	assert_int_equal(start_many(HTTP_CLASS_USER, 100, o[1]), 8);
-	assert_int_equal(start_many(HTTP_CLASS_SAVE, 100, o[2]), 8);
+	assert_int_equal(start_many(HTTP_CLASS_SAVE, 100, o[2]), 12);
 	assert_int_equal(w.fake->running, 64);
 	reply(0, 200);
 	turn();
@@ -152,29 +152,34 @@ static void test_window(void **state)
 	assert_int_equal(w.fake->max_running, 64);
 }
 
-/* One that hangs holds not all, neither against others of its class nor, read
+/* Those that hang hold not all, neither against others of their class nor, read
  * ahead, against who waits for the same. */
-static void test_one_kind_leaves_slots(void **state)
+static void test_kinds_leave_slots(void **state)
 {
-	static struct outcome o[4][100];
-	struct http_spec other = get_spec("/other");
-	struct outcome first = { 0 };
+	static struct outcome o[5][100];
+	struct http_spec other = get_spec("/other"), third = get_spec("/third");
 
 	memset(o, 0, sizeof(o));
 	assert_int_equal(start_kinds(HTTP_CLASS_READAHEAD, 1, 100, o[0]), 44);
 	assert_int_equal(start_kinds(HTTP_CLASS_USER, 1, 100, o[1]), 8);
-	other.class = HTTP_CLASS_USER;
+	other.class = third.class = HTTP_CLASS_USER;
 	other.kind = HTTP_MAX_KINDS - 1;
-	submit(&other, &first); /* behind 92 of the other kind */
+	third.kind = HTTP_MAX_KINDS - 2;
+	for (unsigned i = 0; i < 10; i++)
+		submit(&other, &o[2][i]); /* behind 92 of the other kind */
 	turn();
 	assert_string_equal(try_no(52)->request.target, "/other");
+	assert_int_equal(w.fake->running, 54);
 	for (unsigned i = 0; i < 10; i++)
-		submit(&other, &o[2][i]);
+		submit(&third, &o[3][i]);
 	turn();
+	assert_string_equal(try_no(54)->request.target, "/third");
 	assert_int_equal(w.fake->running, 56);
-	assert_int_equal(start_kinds(HTTP_CLASS_SAVE, 1, 100, o[3]), 8);
-	reply(52, 200); /* that slot is the next one's of the same kind */
+	reply(54, 200); /* that slot is the next one's of the same kind */
 	turn();
+	assert_string_equal(try_no(56)->request.target, "/third");
+	assert_int_equal(w.fake->running, 56);
+	assert_int_equal(start_kinds(HTTP_CLASS_SAVE, 1, 100, o[4]), 8);
 	assert_int_equal(w.fake->running, 64);
 }
 
@@ -196,7 +201,7 @@ static void test_window_follows_capacity(void **state)
 	assert_int_equal(start_many(HTTP_CLASS_USER, 100, o), 7);
 	w.fake->capacity = 64; /* the server has shown HTTP/2 */
 	turn();
-	assert_int_equal(w.fake->running, 56);
+	assert_int_equal(w.fake->running, 52);
 }
 
 /* What has waited for its second try is older than what is queued. */
@@ -616,7 +621,7 @@ int main(void)
 		TEST(test_hurry_of_what_ends),
 		TEST(test_window),
 		TEST(test_window_follows_capacity),
-		TEST(test_one_kind_leaves_slots),
+		TEST(test_kinds_leave_slots),
 		TEST(test_a_kind_that_is_none),
 		TEST(test_retry_goes_first),
 		TEST(test_rate),
