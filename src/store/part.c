@@ -194,7 +194,7 @@ static void part_done(struct part *part, const struct api_error *error, struct b
 
 	flight_note(&part->flight, absent ? NULL : error);
 	readahead_answered(store, part->stack, part->which);
-	if (error && !absent && part->ahead)
+	if (error && !absent && part->foreseen)
 		readahead_failed(store, part->which);
 	flight_end(&part->flight, absent ? NULL : error, part_may_be_stale(store, part));
 	stack_unref(part->stack);
@@ -242,6 +242,7 @@ static int part_begin(struct store *store, struct part *part, enum http_class cl
 	if (r < 0)
 		return r;
 	part->class = class;
+	part->foreseen = false;
 	stack_ref(part->stack);
 	part->asked_refreshes = store->refreshes_begun;
 	flight_begin(&part->flight, in_time);
@@ -256,6 +257,7 @@ void part_fetch_ahead(struct store *store, struct stack *stack, enum store_part 
 	    store_quiet(store, part->flight.quiet))
 		return;
 	part->ahead = part_begin(store, part, HTTP_CLASS_READAHEAD, false) == 0;
+	part->foreseen = part->ahead;
 	part->marked = part->ahead && mark;
 }
 

@@ -61,6 +61,7 @@ struct part {
 	struct http_call *call; /* behind the flight while that runs */
 	enum http_class class;  /* of the call */
 	bool ahead;             /* asked for ahead, and not used yet */
+	bool foreseen;          /* the last request was made ahead, whoever has waited for it since */
 	bool marked;            /* ... and kept out of listings, so that its use is seen */
 };
 
@@ -227,7 +228,7 @@ void readahead_step(struct store *store, const struct stack *stack, enum store_p
 		    bool asked);
 /* An answer has come. */
 void readahead_answered(struct store *store, const struct stack *stack, enum store_part which);
-/* What was fetched ahead has failed, or had no room. */
+/* What was asked for ahead has failed, or had no room. */
 void readahead_failed(struct store *store, enum store_part which);
 
 /* list.c */

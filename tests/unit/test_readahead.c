@@ -366,6 +366,23 @@ static void test_a_failure_ends_it_for_a_while(void **state)
 	assert_int_equal(miss(9), 3);
 }
 
+/* Nor does it go on when each is used before it has failed. */
+static void test_a_failure_that_is_waited_for_ends_it(void **state)
+{
+	miss(1);
+	miss(2);
+	fake_account_answer(&a, 1, 403, "{}");
+	fake_account_answer(&a, 2, 403, "{}");
+	miss(3);
+	unsigned next = 4, last = asked(fake_account_tries(&a) - 1);
+	for (; next <= last; next++) {
+		fake_account_answer(&a, next - 1, 403, "{}");
+		assert_int_equal(miss(next), 0);
+	}
+	assert_int_equal(miss(next), 1);
+	assert_int_equal(miss(next + 1), 1);
+}
+
 static void test_a_refused_token_ends_it(void **state)
 {
 	miss(1);
@@ -408,6 +425,7 @@ int main(void)
 		TEST(test_the_marked_alone_lead_on),
 		TEST(test_who_waits_goes_first),
 		TEST(test_a_failure_ends_it_for_a_while),
+		TEST(test_a_failure_that_is_waited_for_ends_it),
 		TEST(test_a_refused_token_ends_it),
 		TEST(test_a_rotation_overtakes),
 	};
