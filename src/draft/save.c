@@ -407,18 +407,22 @@ static int take_theirs(struct save *s)
 	return buf_append(&s->body, s->theirs.data, s->theirs.len);
 }
 
-static int merge_without_base(struct save *s)
+static const char *why_without_base(const struct save *s, enum versions_base kind)
+{
+	if (kind == VERSIONS_UNSURE)
+		return "an earlier save may have been stored, and may have been overwritten since; "
+		       "this text differs in";
+	return s->is_anothers ? "by its _id it is of no stack of this account; it differs in"
+			      : "made from a version not known here, it differs in";
+}
+
+static int merge_without_base(struct save *s, enum versions_base kind)
 {
 	struct value_paths fields;
 	int r = document_differing(text_of(&s->ours), text_of(&s->theirs), &fields);
 
 	if (r == 0 && fields.n > 0)
-		return refuse_conflict(s,
-				       s->is_anothers ? "by its _id it is of no stack of this account; "
-							"it differs in"
-						      : "made from a version not known here, it "
-							"differs in",
-				       &fields);
+		return refuse_conflict(s, why_without_base(s, kind), &fields);
 	return r < 0 ? r : take_theirs(s);
 }
 
@@ -437,8 +441,8 @@ static int merge_text(struct save *s)
 		return r;
 	if (s->changes->overwrite || kind == VERSIONS_FRESH)
 		return merge_with(s, text_of(&s->theirs), text_of(&s->ours));
-	if (kind == VERSIONS_UNKNOWN)
-		return merge_without_base(s);
+	if (kind == VERSIONS_UNKNOWN || kind == VERSIONS_UNSURE)
+		return merge_without_base(s, kind);
 	return kept.len ? merge_with_kept(s, text_of(&base), text_of(&kept))
 			: merge_with(s, text_of(&base), text_of(&s->ours));
 }
@@ -547,6 +551,8 @@ static void put_failed(struct save *s, const struct api_error *error)
 	scrub_error(text_of(&s->body), e);
 	s->result.sent |= e->status || e->processed_maybe;
 	s->settling = e->processed_maybe;
+	if (s->settling)
+		versions_unsettled(s->changes->versions, s->stack, s->fresh, &s->who, text_of(&s->body));
 	if (e->status == 404) {
 		end_deleted(s, e);
 	} else if (e->may_retry && !s->changes->stopping) {
@@ -768,13 +774,18 @@ static void begin(struct save *s, int r)
 }
 
 /* What the record has to the letter needs no request: whatever it was made from,
- * it says that nothing is to be changed. */
+ * it says that nothing is to be changed; unless nobody knows what the record is.  An
+ * editor that puts back what it has found there says nothing in any case. */
 static bool says_nothing_new(const struct save *s)
 {
 	const struct record *record = s->stack->record;
 
-	return !s->changes->overwrite && !s->stack->gone && s->text.len == record->text_len &&
-	       memcmp(s->text.data, record->text, s->text.len) == 0;
+	if (s->changes->overwrite || s->stack->gone || s->text.len != record->text_len ||
+	    memcmp(s->text.data, record->text, s->text.len) != 0)
+		return false;
+	return !store_record_unknown(s->stack) ||
+	       versions_may_be_put_back(s->changes->versions, s->stack, &s->who,
+					text_of(&s->text));
 }
 
 /* It is no save of the process's: an editor puts the old file back like that. */

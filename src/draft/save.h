@@ -23,7 +23,8 @@
  * gone).  After the first GET: -EBUSY (conflict), -ENOENT (it is gone), -EBADMSG (a
  * mask where a secret would have to be), and whatever the requests end with.
  * result->err 0 without result->sent: the record means the same already; what is
- * to the letter what is shown is not even asked about. */
+ * to the letter what is shown is not even asked about, unless nobody knows whether
+ * that is the record (store_expire_record). */
 void save_text(struct changes *changes, struct stack *stack, struct document text,
 	       const struct process *who, uint64_t deadline_ms, change_done_fn *done, void *arg);
 

@@ -22,6 +22,7 @@
 struct served {
 	struct record *record;
 	bool plainly; /* replaced by what a save through this mount made of it */
+	bool unsure;       /* a save whose answer was lost may have done that */
 	struct process by; /* whose save that was */
 };
 
@@ -31,6 +32,13 @@ struct saved {
 	struct buf kept; /* likewise; empty: the same */
 	struct buf modified;
 	uint64_t sent_no; /* of the last PUT that was made of it; 0: none was */
+};
+
+/* A save of which nobody knows what it has done. */
+struct unsettled {
+	struct record *from; /* holds a reference; NULL: there is none */
+	struct process who;
+	struct buf body; /* holds secrets */
 };
 
 /* A text is known again by these; it may be long, and hold secrets. */
@@ -50,6 +58,7 @@ struct past {
 	unsigned n_saved;
 	struct refused refused[VERSIONS_REFUSED_PER_STACK]; /* likewise; one of a process */
 	unsigned n_refused;
+	struct unsettled unsettled;
 	struct process maker;    /* pid 0: nobody here */
 	struct stack_id brought; /* in the text that it was made of; zeroed: none */
 };
@@ -128,8 +137,19 @@ static void drop_saved(struct versions *v, struct past *past, unsigned i)
 	memmove(saved, saved + 1, (past->n_saved - i) * sizeof(*saved));
 }
 
+static void drop_unsettled(struct versions *v, struct past *past)
+{
+	struct unsettled *u = &past->unsettled;
+
+	v->bytes -= u->body.len;
+	record_unref(u->from);
+	buf_wipe(&u->body);
+	*u = (struct unsettled){ 0 };
+}
+
 static void drop_past(struct versions *v, struct past *past)
 {
+	drop_unsettled(v, past);
 	while (past->n_served > 0)
 		drop_served(v, past);
 	while (past->n_saved > 0)
@@ -174,6 +194,45 @@ static void keep_bound(struct versions *v)
 	}
 }
 
+static bool same_text(const struct record *a, const struct record *b)
+{
+	return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
+}
+
+static struct document text_of(const struct record *record)
+{
+	return (struct document){ record->text, record->text_len };
+}
+
+/* Less than all of what was sent, or more, may be somebody else's as well. */
+static bool is_what_was_sent(const struct unsettled *u, const struct record *now)
+{
+	CLEANUP(buf_wipe) struct buf body = BUF_INIT(DOCUMENT_MAX_BYTES);
+	bool same = false;
+	int r = document_record_body(text_of(now), &body);
+
+	if (r == 0)
+		r = document_equal((struct document){ u->body.data, u->body.len },
+				   (struct document){ body.data, body.len }, &same);
+	return r == 0 && same;
+}
+
+/* The version that has come tells what became of it, or nothing will. */
+static void settle(struct versions *v, struct past *past, const struct record *now)
+{
+	struct served *last = &past->served[past->n_served - 1];
+	struct unsettled *u = &past->unsettled;
+
+	if (!u->from)
+		return;
+	if (same_text(u->from, last->record)) {
+		last->plainly = is_what_was_sent(u, now);
+		last->unsure = true;
+		last->by = u->who;
+	}
+	drop_unsettled(v, past);
+}
+
 void versions_replaced(struct versions *versions, const struct stack *stack, struct record *old)
 {
 	struct past *past = make_past(versions, stack);
@@ -184,12 +243,8 @@ void versions_replaced(struct versions *versions, const struct stack *stack, str
 		drop_served(versions, past);
 	past->served[past->n_served++] = (struct served){ .record = record_ref(old) };
 	versions->bytes += old->text_len;
+	settle(versions, past, stack->record);
 	keep_bound(versions);
-}
-
-static bool same_text(const struct record *a, const struct record *b)
-{
-	return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
 }
 
 void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
@@ -201,7 +256,25 @@ void versions_replaced_plainly(struct versions *versions, const struct stack *st
 	if (!last || !same_text(last->record, old))
 		return;
 	last->plainly = true;
+	last->unsure = false;
 	last->by = *who;
+}
+
+void versions_unsettled(struct versions *versions, const struct stack *stack, struct record *from,
+			const struct process *who, struct document body)
+{
+	struct past *past = make_past(versions, stack);
+
+	if (!past)
+		return;
+	drop_unsettled(versions, past);
+	past->unsettled.body = (struct buf)BUF_INIT(DOCUMENT_MAX_BYTES);
+	if (buf_append(&past->unsettled.body, body.text, body.len) < 0)
+		return;
+	past->unsettled.from = record_ref(from);
+	past->unsettled.who = *who;
+	versions->bytes += body.len;
+	keep_bound(versions);
 }
 
 static bool is_of(const struct saved *saved, const struct process *who, const char *modified,
@@ -341,11 +414,6 @@ struct chain {
 	int named; /* the one that the text names; -1: none */
 };
 
-static struct document text_of(const struct record *record)
-{
-	return (struct document){ record->text, record->text_len };
-}
-
 static void collect(const struct past *past, const struct stack *stack, const struct record *fresh,
 		    struct chain *ret)
 {
@@ -357,11 +425,12 @@ static void collect(const struct past *past, const struct stack *stack, const st
 		ret->at[ret->n++].record = (struct record *)fresh;
 }
 
-/* Where the walk from a version along plain saves ends; only: of that process, or NULL. */
+/* Where the walk from a version along plain saves ends; only: of that process, and whose
+ * answer has come, or NULL. */
 static int follow(const struct chain *c, int from, const struct process *only)
 {
 	while (from < c->n - 1 && c->at[from].plainly &&
-	       (!only || process_same(&c->at[from].by, only)))
+	       (!only || (process_same(&c->at[from].by, only) && !c->at[from].unsure)))
 		from++;
 	return from;
 }
@@ -474,10 +543,26 @@ static bool may_be_put_back(const struct past *past, const struct process *who,
 	return false;
 }
 
-static int put_version(const struct chain *c, const struct process *only, struct buf *out)
+bool versions_may_be_put_back(const struct versions *versions, const struct stack *stack,
+			      const struct process *who, struct document text)
 {
-	int at = c->equal >= 0 ? follow(c, c->equal, only) : c->named;
-	return document_record_body(text_of(c->at[at].record), out);
+	return may_be_put_back(find_past(versions, stack), who, text);
+}
+
+/* put_back: see may_be_put_back; that is never refused. */
+static int put_version(const struct chain *c, const struct process *who, bool put_back,
+		       struct buf *out, enum versions_base *ret)
+{
+	int at = c->equal >= 0 ? follow(c, c->equal, put_back ? who : NULL) : c->named;
+
+	if (c->equal >= 0 && c->at[at].unsure && !put_back) {
+		*ret = VERSIONS_UNSURE;
+		return 0;
+	}
+	int r = document_record_body(text_of(c->at[at].record), out);
+	if (r == 0)
+		*ret = VERSIONS_BASE;
+	return r;
 }
 
 static int find_base(struct chain *c, const struct past *past, const struct process *who,
@@ -495,11 +580,14 @@ static int find_base(struct chain *c, const struct past *past, const struct proc
 
 	const struct value *modified = value_find(tree.root, "lastModified");
 	const struct saved *saved = find_saved(past, who, tree.root);
-	if (saved || c->equal >= 0 || c->named >= 0) {
-		r = saved ? put_saved(saved, out, kept)
-			  : put_version(c, may_be_put_back(past, who, text) ? who : NULL, out);
+	if (saved) {
+		r = put_saved(saved, out, kept);
 		if (r == 0)
 			*ret = VERSIONS_BASE;
+		return r == -EMSGSIZE ? -EFBIG : r;
+	}
+	if (c->equal >= 0 || c->named >= 0) {
+		r = put_version(c, who, may_be_put_back(past, who, text), out, ret);
 		return r == -EMSGSIZE ? -EFBIG : r;
 	}
 	*ret = modified && modified->type != JSON_NULL ? VERSIONS_UNKNOWN : VERSIONS_FRESH;

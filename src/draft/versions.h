@@ -37,6 +37,12 @@ void versions_replaced(struct versions *versions, const struct stack *stack, str
  * it was.)  Nothing is done unless old is the version that was replaced last. */
 void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
 			       const struct record *old, const struct process *who);
+/* A PUT of who's, of that body, was to make another version of from, the stack's current
+ * one, and nobody knows whether it has.  If the next version is that body, it has, as
+ * versions_replaced_plainly says it; else that is never known.  Copied; without memory it
+ * is forgotten. */
+void versions_unsettled(struct versions *versions, const struct stack *stack, struct record *from,
+			const struct process *who, struct document body);
 /* The process has saved a text into the stack: the body of the text as it was
  * written, not what merging made of it, for it is the text that the process will
  * go on from; kept, that body as the server keeps it: with what it has masked, left
@@ -51,9 +57,13 @@ void versions_saved(struct versions *versions, const struct stack *stack, const 
 		    size_t modified_len, bool sent);
 /* That text of the process's could not be saved.  The next one that it saves may be what
  * it has found there before, put back (as editors do from their backup), which is to
- * undo no save but its own.  Without memory it is forgotten. */
+ * undo no save but its own, and of these none whose answer was lost: for that one was
+ * refused.  Without memory it is forgotten. */
 void versions_refused(struct versions *versions, const struct stack *stack,
 		      const struct process *who, struct document text);
+/* Whether the text may be what the process puts back. */
+bool versions_may_be_put_back(const struct versions *versions, const struct stack *stack,
+			      const struct process *who, struct document text);
 /* The process has written what is there to the letter: if it was refused before, it has
  * put that back by now. */
 void versions_put_back(struct versions *versions, const struct stack *stack,
@@ -72,13 +82,15 @@ enum versions_base {
 	VERSIONS_BASE,    /* out has its body */
 	VERSIONS_FRESH,   /* it names no version, and did not make the stack: the fresh record itself */
 	VERSIONS_UNKNOWN, /* it names one that is not known here: there is no base */
+	VERSIONS_UNSURE,  /* it equals one that a save may have replaced, or somebody else: likewise */
 };
 
 /* The base of a whole text that was checked (design: two writers).  The first that
  * applies: what the same process last saved, when the text names the same version
  * by its lastModified, or none, and no _id of this stack's, and the process has made the
  * stack; when the text equals a version that was served: that one, followed along plain
- * saves, but for those of others when it may have been put back after a refusal; the
+ * saves, but for those of others when it may have been put back after a refusal, and unless
+ * the walk ends where nobody knows who has saved; the
  * version that it names; unknown; none named.
  * Appends the body to out for VERSIONS_BASE, and to kept the same as the server keeps
  * it, where that is known to be another one.  fresh: the record as just read,

@@ -80,16 +80,29 @@ static void note_refused(struct work *work, const struct content *text, const st
 	work->refused_hash = blob_hash_of(text->bytes, text->len);
 }
 
+/* What config.json says anyway is not lost, and is to replace no text that would be. */
+static bool is_shown(const struct dir *dir, const struct content *text)
+{
+	const struct record *record = dir->stack && !dir->stack->gone ? dir->stack->record : NULL;
+
+	return record && text->len == record->text_len &&
+	       memcmp(text->bytes, record->text, text->len) == 0;
+}
+
 void refuse_keep(struct fs *fs, struct dir *dir, const struct content *text, const struct draft *by,
 		 const struct process *who, const struct api_error *why)
 {
 	struct work *work = work_get(fs, dir);
+	bool shown = is_shown(dir, text);
 
-	refuse_lose(fs, dir, text);
+	if (!shown)
+		refuse_lose(fs, dir, text);
 	if (!work || !*dir->name)
 		return;
 	free(work->error);
 	work->error = strdup(why->message);
+	if (shown)
+		return;
 	/* In a draft directory the file that was written stays itself.  Where there is no
 	 * room, an earlier text stays, and whose it is. */
 	if ((!dir->stack && by) || keep_beside(fs, dir, text))

@@ -247,3 +247,8 @@ void store_expire_record(struct store *store, struct stack *stack)
 	if (store->events.record_expired)
 		store->events.record_expired(store->events.arg, stack);
 }
+
+bool store_record_unknown(const struct stack *stack)
+{
+	return entry_of(stack)->unknown;
+}

@@ -168,6 +168,8 @@ void store_take_gone(struct store *store, struct stack *stack);
 void store_drop_part(struct store *store, struct stack *stack, enum store_part part);
 /* Nobody knows what it is now: the next access asks. */
 void store_expire_record(struct store *store, struct stack *stack);
+/* Whether that is so still: nothing that was asked for since has been answered. */
+bool store_record_unknown(const struct stack *stack);
 
 /* The bearer token that the account is known by (http_result.token_no). */
 unsigned store_token_no(const struct store *store);

@@ -11,8 +11,8 @@ from account import RECORD
 from background import run_in_background
 from editors import Emacs, Nano, VimCopying, VimRenaming
 from mount import eventually, run
-from saving import (HOST, ID, edit, editable, fails, is_shown, kept, refuse, refused_text,
-                    write)
+from saving import (HOST, ID, edit, editable, fails, is_shown, kept, last_error, refuse,
+                    refused_text, write)
 
 
 @pytest.fixture
@@ -60,6 +60,28 @@ def test_what_an_editor_puts_back_undoes_nobodys_save(api, mnt, place, editor):
     eventually(lambda: any(b"valueA" in text for text in kept(mnt).values()))
     assert api.counts()["put"] == 1
     api.expect(**api.counts())
+
+
+@pytest.mark.any_requests("an editor's second look may or may not wait for the service")
+@pytest.mark.parametrize("editor", [VimCopying, VimRenaming, Emacs])
+def test_what_is_put_back_undoes_no_save_that_may_have_been_stored(api, mount, work, editor):
+    """Nor does that fail, for the service is away still: it says nothing, so nothing is asked."""
+    mnt = mount(api, timeout=2)
+    place = programs.Place(work, mnt / "one", marker="value0")
+    with editor(place) as session:
+        session.edit("value0", "valueA")
+        api.fault(kind="reset", method="PUT", path=RECORD, apply=True)
+        api.fault(kind="hang", method="GET", path=RECORD, skip=1)
+        assert not session.save().ok
+        assert b"valueA" in refused_text(mnt)
+        api.clear_faults()
+        session.abandon()
+    assert "may have been stored" in last_error(mnt, errno="ETIMEDOUT")["message"]
+    assert [line["op"] for line in mnt.errors() if line["op"] == "rename"] == []
+    eventually(lambda: b"valueA" in mnt.config("one"))
+    is_shown(api, mnt)
+    assert host(api) == "valueA"
+    assert api.counts()["put"] == 1
 
 
 def test_the_buffer_is_refused_again_after_that(api, mnt, place):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A save that is not taken: the program says so wherever it looks, the record stays, and the text
 is kept where it can be found."""
+import contextlib
 import errno
 import json
 import os
@@ -505,6 +506,94 @@ def test_a_put_that_cannot_be_settled(api, mount):
     api.clear_faults()
     eventually(lambda: b"value1" in mnt.config("one"))  # the record is asked for again
     is_shown(api, mnt)
+    api.expect(**api.counts())
+
+
+def in_place(mnt, file, text):
+    done = run(["tee", mnt / "one" / "config.json"], input=text.decode(), stdin=None)
+    assert done.returncode == 0, done.stderr
+
+
+def by_rename(mnt, file, text):
+    write(mnt, "one", text, "new")
+    assert run(["mv", mnt / "one" / "new", mnt / "one" / "config.json"]).returncode == 0
+
+
+def in_the_same_file(mnt, file, text):
+    """The first time it may be what an editor puts back."""
+    for _ in range(2):
+        os.pwrite(file, text, 0)
+        os.fsync(file)
+
+
+def save_may_have_been_stored(api, mnt, file, text, stored=True):
+    api.fault(kind="reset", method="PUT", path=RECORD, apply=stored)
+    api.fault(kind="hang", method="GET", path=RECORD, skip=1)
+    os.pwrite(file, text, 0)
+    with fails(errno.ETIMEDOUT):
+        os.fsync(file)
+    assert "may have been stored" in last_error(mnt, errno="ETIMEDOUT")["message"]
+    api.clear_faults()
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["it was stored", "it was not"])
+@pytest.mark.parametrize("undo", [in_place, by_rename, in_the_same_file])
+def test_undoing_a_save_that_may_have_been_stored(api, mount, undo, stored):
+    """What is here is not what is there, perhaps: so it is read before the two are compared."""
+    mnt = mount(api, timeout=2)
+    before = mnt.config("one")
+    file = os.open(mnt / "one" / "config.json", os.O_RDWR)
+    save_may_have_been_stored(api, mnt, file, before.replace(b"value0", b"value1"), stored)
+    assert ("value1" in api.record(ID).raw) == stored
+    undo(mnt, file, before)
+    assert "value0" in api.record(ID).raw
+    with fails(errno.ETIMEDOUT) if undo == by_rename else contextlib.nullcontext():
+        os.close(file)
+    assert "value0" in is_shown(api, mnt).raw
+    assert api.counts()["put"] == (2 if stored else 1)
+    api.expect(**api.counts())
+
+
+def test_an_undo_of_what_cannot_be_read_fails(api, mount):
+    """And takes nothing away that was refused before."""
+    mnt = mount(api, timeout=2)
+    before = mnt.config("one")
+    file = os.open(mnt / "one" / "config.json", os.O_RDWR)
+    api.fault(kind="reset", method="PUT", path=RECORD, apply=True)
+    api.fault(kind="hang", method="GET", path=RECORD, skip=1)
+    done = run(["tee", mnt / "one" / "config.json"], stdin=None,
+               input=before.decode().replace("value0", "value1"))
+    assert "timed out" in done.stderr
+    api.clear_faults()
+    api.fault(kind="status", method="GET", path=RECORD, status=403)
+    os.pwrite(file, before, 0)
+    with fails(errno.EPERM):
+        os.fsync(file)
+    api.clear_faults()
+    assert b"value1" in refused_text(mnt)
+    with fails(errno.EPERM):
+        os.close(file)
+    assert "value1" in is_shown(api, mnt).raw
+    is_lost(mnt, before.replace(b"value0", b"value1"), total=1)
+    api.expect(**api.counts())
+
+
+def test_an_undo_of_what_was_changed_since_fails(api, mount, work):
+    """The record has neither what was saved nor what it had before: nobody knows whose it is."""
+    mnt = mount(api, timeout=2)
+    before = mnt.config("one")
+    file = os.open(mnt / "one" / "config.json", os.O_RDWR)
+    save_may_have_been_stored(api, mnt, file, before.replace(b"value0", b"value1"))
+    with fails(errno.ETIMEDOUT):
+        os.close(file)
+    api.patch_stack(ID, {"note": "a colleague's"})
+    (work / "before").write_bytes(before)
+    assert run(["cp", work / "before", mnt / "one" / "config.json"]).returncode != 0
+    line = last_error(mnt, errno="EBUSY")
+    assert "may have been stored" in line["message"]
+    assert names_field(line, "note")
+    record = api.record(ID)
+    assert "value1" in record.raw and "a colleague's" in record.raw
     api.expect(**api.counts())
 
 

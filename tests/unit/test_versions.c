@@ -187,6 +187,45 @@ static void test_earlier_version_is_followed_along_own_saves(void **state)
 	assert_int_equal(find(0, &vim, "", "\"a\":1,\"b\":1").base, VERSIONS_FRESH);
 }
 
+/* A save of vim's, of which nobody knows what it has done. */
+static void lost_save(const char *body)
+{
+	versions_unsettled(versions, &stacks[0], stacks[0].record, &vim, doc(body));
+}
+
+static void test_a_lost_save_is_known_by_what_it_has_made(void **state)
+{
+	becomes(0, "t1", "\"a\":1", false);
+	lost_save("{\"a\":2}");
+	assert_base(find(0, &other, "t1", "\"a\":1"), "{\"a\":1}");
+	becomes(0, "t2", "\"a\":2", false);
+	assert_base(find(0, &other, "t1", "\"a\":1"), "{\"a\":2}");
+	/* What vim puts back is no undo of it, nor is any save of which it knew. */
+	versions_refused(versions, &stacks[0], &vim, doc("{\"a\":2}"));
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":1}");
+	/* It tells of one version only. */
+	becomes(0, "t3", "\"a\":2,\"b\":1", false);
+	assert_base(find(0, &other, "t1", "\"a\":1"), "{\"a\":2}");
+}
+
+static void test_a_lost_save_may_be_anothers(void **state)
+{
+	becomes(0, "t1", "\"a\":1", false);
+	lost_save("{\"a\":2}");
+	becomes(0, "t2", "\"a\":2,\"b\":1", false);
+	assert_int_equal(find(0, &other, "t1", "\"a\":1").base, VERSIONS_UNSURE);
+	assert_base(find(0, &other, "t1", "\"a\":3"), "{\"a\":1}");
+	assert_base(find(0, &other, "t2", "\"a\":2,\"b\":1"), "{\"a\":2,\"b\":1}");
+	/* Which an editor undoes no more than any other's. */
+	versions_refused(versions, &stacks[0], &vim, doc("{\"a\":2}"));
+	assert_base(find(0, &vim, "t1", "\"a\":1"), "{\"a\":1}");
+	/* An answered save of the same version tells more. */
+	becomes(0, "t4", "\"a\":4", false);
+	lost_save("{\"a\":5}");
+	becomes(0, "t6", "\"a\":6", true);
+	assert_base(find(0, &other, "t4", "\"a\":4"), "{\"a\":6}");
+}
+
 static void test_only_the_last_one_was_replaced_plainly(void **state)
 {
 	becomes(0, "t1", "\"a\":1", false);
@@ -472,6 +511,8 @@ int main(void)
 		TEST(test_unknown_and_none),
 		TEST(test_fresh_record_counts_as_served),
 		TEST(test_earlier_version_is_followed_along_own_saves),
+		TEST(test_a_lost_save_is_known_by_what_it_has_made),
+		TEST(test_a_lost_save_may_be_anothers),
 		TEST(test_only_the_last_one_was_replaced_plainly),
 		TEST(test_date_of_several_versions),
 		TEST(test_last_text_of_the_process),
