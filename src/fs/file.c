@@ -126,6 +126,7 @@ static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 	op->keep_cache = may_keep_pages(fs, node);
 	node->pages_valid = true;
 	node->fresh_until_ms = clock_now_ms(fs->clock) + node_valid_ms(fs, node);
+	handle_of(op)->tid = op->tid;
 	handle_of(op)->writes = can_write(op->flags);
 	handle_of(op)->saw_record = node->draft && !edit_shows_draft(node);
 	node->writers += handle_of(op)->writes;

@@ -73,7 +73,7 @@ struct fs_handle {
 	struct fs_handle *prev, *next; /* of the fs, for an end with files still open */
 	struct node *node;     /* counted by tree_open */
 	struct blob *snapshot; /* of what is made anew for each open */
-	pid_t tid;             /* who has opened that */
+	pid_t tid;             /* who has opened it; 0: not known */
 	bool writes;           /* it may change the file, and counts in node->writers */
 	bool saw_record;       /* it was opened after a save, while the writer had it open still */
 };

@@ -51,13 +51,29 @@ static void become_scratch(struct node *node, struct content *content, const str
 	node->record = NULL;
 }
 
-/* Whether another process than this one is still writing it. */
-static bool is_anothers(const struct node *node, struct fs_op *op)
+/* Whether another process than this one has it open, who may write to it as yet. */
+static bool is_opened_by_another(const struct fs *fs, const struct node *node,
+				 const struct process *by)
+{
+	const struct fs_handle *handle = fs->handles;
+
+	while (handle && (handle->node != node || !handle->writes ||
+			  process_has_thread(by, handle->tid)))
+		handle = handle->next;
+	return handle != NULL;
+}
+
+/* Whether another process than this one is still writing it, or is about to. */
+static bool is_anothers(const struct fs *fs, const struct node *node, struct fs_op *op)
 {
 	const struct draft *d = node->draft;
-	const struct process *by = op_process(op);
+	const struct process *by = node->writers > 0 ? op_process(op) : NULL;
 
-	return d && node->writers > 0 && d->writer.pid && by->pid && !process_same(&d->writer, by);
+	if (!by || !by->pid)
+		return false;
+	if (!d || d->generation == 0)
+		return is_opened_by_another(fs, node, by);
+	return d->writer.pid && !process_same(&d->writer, by);
 }
 
 /* The file of that name is a new one.  The writer stays with the old one, as if that
@@ -107,7 +123,7 @@ static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 	if (dir->stack && !node->draft)
 		(void)node_update(node);
 	node_attr(fs, node, &shown);
-	bool stays = is_anothers(node, op);
+	bool stays = is_anothers(fs, node, op);
 	int r = op_no_room(op, copy_config(fs, node, stays, &content));
 	if (r == 0)
 		r = stays ? copy_away(fs, op, node, content, &shown.attr)

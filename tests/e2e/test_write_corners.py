@@ -154,12 +154,13 @@ def test_a_removal_that_goes_on_after_somebody_saved(api, mount):
 
 
 @contextlib.contextmanager
-def written_by_another(mnt, text):
-    """It has begun a text and goes on when told; what its close said comes last."""
+def opened_by_another(mnt, flags="O_WRONLY"):
+    """It goes on when told."""
     process = subprocess.Popen(
         ["/usr/bin/python3", "-c",
          "import errno, os, sys\n"
-         "fd = os.open('config.json', os.O_WRONLY | os.O_TRUNC)\n"
+         f"fd = os.open('config.json', os.{flags})\n"
+         "print('ok', flush=True)\n"
          "for line in sys.stdin:\n"
          "    try:\n"
          "        exec(line)\n"
@@ -174,9 +175,17 @@ def written_by_another(mnt, text):
         return process.stdout.readline().strip()
 
     with process:
-        assert does(f"os.write(fd, {text!r})") == "ok"
+        assert process.stdout.readline().strip() == "ok"
         yield does
         process.stdin.close()
+
+
+@contextlib.contextmanager
+def written_by_another(mnt, text):
+    """It has begun a text."""
+    with opened_by_another(mnt, "O_WRONLY | os.O_TRUNC") as does:
+        assert does(f"os.write(fd, {text!r})") == "ok"
+        yield does
 
 
 def save_with_backup(mnt, text):
@@ -201,6 +210,21 @@ def test_an_editor_makes_a_backup_of_what_another_writes(api, mount, later):
     assert mnt.names("one") == FILES
     is_lost(mnt, theirs + later, total=1)
     assert last_error(mnt, errno="EBUSY")["path"].lstrip("/") == "one/config.json"
+    api.expect(list=1, record=1, put=1)
+
+
+@pytest.mark.parametrize("flags", ["O_WRONLY", "O_RDWR"])
+def test_an_editor_makes_a_backup_of_what_another_is_about_to_write(api, mount, flags):
+    """It has written nothing as yet, and is not to write into what the editor removes."""
+    mnt = mount(api)
+    before = mnt.config("one")
+    theirs = before.replace(b"value0", b"theirs")
+    with opened_by_another(mnt, flags) as does:
+        save_with_backup(mnt, before.replace(b"value0", b"value1"))
+        assert does(f"os.pwrite(fd, {theirs!r}, 0)") == "ok"
+        assert does("os.close(fd)") == "EBUSY"
+    assert "value1" in is_shown(api, mnt).raw
+    is_lost(mnt, theirs, total=1)
     api.expect(list=1, record=1, put=1)
 
 
