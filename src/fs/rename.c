@@ -120,7 +120,7 @@ static int rename_config_away(struct fs *fs, struct fs_op *op, struct dir *dir)
 		op->awaits = node;
 		return STORE_WAIT;
 	}
-	if (dir->stack && !node->draft)
+	if (dir->stack && !edit_shows_draft(node))
 		(void)node_update(node);
 	node_attr(fs, node, &shown);
 	bool stays = is_anothers(fs, node, op);
