@@ -737,7 +737,7 @@ static void read_afresh(struct save *s)
 /* ---- the beginning ---- */
 
 static struct save *save_new(struct changes *changes, struct stack *stack, struct document bytes,
-			     change_done_fn *done, void *arg)
+			     uint64_t deadline_ms, change_done_fn *done, void *arg)
 {
 	struct save *s = calloc(1, sizeof(*s));
 
@@ -755,7 +755,8 @@ static struct save *save_new(struct changes *changes, struct stack *stack, struc
 	s->stack = stack_ref(stack);
 	s->done = done;
 	s->arg = arg;
-	s->deadline_ms = clock_now_ms(changes->clock) + changes->timeout_ms;
+	s->deadline_ms = deadline_ms ? deadline_ms
+				     : clock_now_ms(changes->clock) + changes->timeout_ms;
 	return s;
 }
 
@@ -809,15 +810,13 @@ static void end_unbegun(change_done_fn *done, void *arg)
 void save_text(struct changes *changes, struct stack *stack, struct document text,
 	       const struct process *who, uint64_t deadline_ms, change_done_fn *done, void *arg)
 {
-	struct save *s = save_new(changes, stack, text, done, arg);
+	struct save *s = save_new(changes, stack, text, deadline_ms, done, arg);
 
 	if (!s) {
 		end_unbegun(done, arg);
 		return;
 	}
 	s->who = *who;
-	if (deadline_ms)
-		s->deadline_ms = deadline_ms;
 	int r = check_text(s, text);
 	if (r == 0 && says_nothing_new(s))
 		end_unchanged(s);
@@ -826,9 +825,10 @@ void save_text(struct changes *changes, struct stack *stack, struct document tex
 }
 
 void save_name(struct changes *changes, struct stack *stack, const char *name, size_t len,
-	       change_done_fn *done, void *arg)
+	       uint64_t deadline_ms, change_done_fn *done, void *arg)
 {
-	struct save *s = save_new(changes, stack, (struct document){ name, len }, done, arg);
+	struct save *s = save_new(changes, stack, (struct document){ name, len }, deadline_ms, done,
+				  arg);
 
 	if (!s) {
 		end_unbegun(done, arg);

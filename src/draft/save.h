@@ -29,9 +29,9 @@ void save_text(struct changes *changes, struct stack *stack, struct document tex
 	       const struct process *who, uint64_t deadline_ms, change_done_fn *done, void *arg);
 
 /* Give the stack another name and change nothing else.  name: unescaped bytes,
- * copied.  -EBADMSG: it is not UTF-8, which JSON cannot say. */
+ * copied.  deadline_ms: as above.  -EBADMSG: it is not UTF-8, which JSON cannot say. */
 void save_name(struct changes *changes, struct stack *stack, const char *name, size_t len,
-	       change_done_fn *done, void *arg);
+	       uint64_t deadline_ms, change_done_fn *done, void *arg);
 
 /* The mount is ending, and http_free is called next: saves that wait, for another
  * one or to try again, end now (-ESHUTDOWN, or unsettled), and none is begun any

@@ -331,11 +331,18 @@ static int flush_detached(struct fs *fs, struct node *node, struct fs_op *op)
 
 /* The file whose rename onto config.json is making the stack of this draft
  * directory, or NULL: another request meanwhile would make another stack. */
-static const struct node *maker_of(const struct node *node)
+static const struct node *replaces_draft(const struct dir *dir)
 {
-	const struct work *work = node->dir->work;
+	return dir->stack || !dir->work ? NULL : dir->work->replacing;
+}
 
-	return node->dir->stack || !work ? NULL : work->replacing;
+const struct node *edit_maker(const struct dir *dir)
+{
+	const struct node *node = dir->stack ? NULL : tree_peek(dir, NODE_CONFIG);
+
+	if (node && node->draft && node->draft->saving)
+		return node;
+	return replaces_draft(dir);
 }
 
 int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
@@ -356,7 +363,7 @@ int edit_flush(struct fs *fs, struct node *node, struct fs_op *op)
 		return 0;
 	if (!has_place(node))
 		return flush_detached(fs, node, op);
-	op->awaits = maker_of(node);
+	op->awaits = replaces_draft(node->dir);
 	if (op->awaits) {
 		op->generation = 0; /* it is not that file's text which it waits for */
 		return STORE_WAIT;
@@ -406,7 +413,7 @@ void edit_last_close(struct fs *fs, struct node *node)
 	if (!d || d->saving)
 		return;
 	bool empty = document_is_empty(content_document(d->content));
-	if (!node->detached && maker_of(node))
+	if (!node->detached && replaces_draft(node->dir))
 		return; /* after that */
 	/* Written through a mapping after the flush. */
 	bool unsaved = !empty && d->generation != d->ended;

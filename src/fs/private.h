@@ -188,6 +188,9 @@ void edit_free(struct draft *draft); /* NULL is fine */
 DEFINE_CLEANUP(struct draft, edit_free)
 /* Save the scratch file's content in place of config.json: a step's end. */
 int edit_replace(struct fs *fs, struct node *scratch, struct fs_op *op);
+/* The file of a draft directory of which a stack is being made, or NULL; those that await
+ * it go on when that has ended. */
+const struct node *edit_maker(const struct dir *dir);
 /* What the node's file says, for a scratch file or a draft. */
 struct document content_document(const struct content *content);
 

@@ -243,7 +243,7 @@ static int rename_stack(struct fs *fs, struct fs_op *op, struct dir *dir)
 	}
 	free(work->renaming);
 	work->renaming = renaming;
-	save_name(&fs->changes, dir->stack, name, len, renamed, c);
+	save_name(&fs->changes, dir->stack, name, len, op->deadline_ms, renamed, c);
 	return change_wait(c);
 }
 
@@ -291,6 +291,10 @@ static int rename_dir(struct fs *fs, struct fs_op *op)
 					      "see .stacksfs/README");
 	if (dir->stack)
 		return rename_stack(fs, op, dir);
+	/* By a name of its own: what it is called here then would be forgotten. */
+	op->awaits = edit_maker(dir);
+	if (op->awaits)
+		return STORE_WAIT;
 	fs->kernel_knows = true;
 	int r = tree_rename_draft(fs->tree, dir, op->new_name);
 	fs->kernel_knows = false;

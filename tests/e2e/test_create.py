@@ -11,6 +11,7 @@ import subprocess
 import programs
 import pytest
 from account import LIST, RECORD, stack_id
+from background import run_in_background
 from editors import EDITORS, Vim
 from mount import eventually, output_of, run
 from saving import (FILES, HOST, ID, editable, error_of, fails, history, is_lost, is_shown,
@@ -519,6 +520,29 @@ def test_a_twin_that_was_there_before_is_not_adopted(api, mnt):
         write(mnt, "new", text(body("other")) + b"\n")
     assert sorted(record.name for record in api.records()) == ["one", "other", "other"]
     assert number in [record.id for record in api.records()]
+    api.expect(**api.counts())
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["", "refused"])
+@pytest.mark.parametrize("by_rename", [True, False], ids=["by rename", "in place"])
+def test_a_draft_is_renamed_while_its_stack_is_made(api, mnt, by_rename, made):
+    """By the name that was sent: it is the stack's then, and is renamed as any other is."""
+    os.mkdir(mnt / "new")
+    api.fault(kind="delay" if made else "status", method="POST", path=LIST, delay_ms=1000, status=422)
+    if by_rename:
+        write(mnt, "new", text(body()), "next")
+        making = run_in_background(run, ["mv", mnt / "new" / "next", mnt / "new" / "config.json"])
+    else:
+        making = run_in_background(run, ["bash", "-c", 'tee "$0" <<< "$1"', mnt / "new" / "config.json",
+                                         text(body()).decode()])
+    api.wait("POST", LIST)
+    os.rename(mnt / "new", mnt / "newer")
+    assert (making().returncode == 0) == made
+    assert mnt.names() == ["newer", "one"]
+    assert [record.name for record in api.records()] == (["one", "newer"] if made else ["one"])
+    if made:
+        is_a_stack(api, mnt, "newer", "newer")
+    assert api.counts()["post"] == 1
     api.expect(**api.counts())
 
 

@@ -170,7 +170,7 @@ void rename_to(const char *name)
 {
 	sw.last = (struct ended){ .calls = 0 };
 	monitor_enter(sw.a.monitor);
-	save_name(&sw.changes, sw.one, name, strlen(name), ended_done, &sw.last);
+	save_name(&sw.changes, sw.one, name, strlen(name), 0, ended_done, &sw.last);
 	monitor_leave(sw.a.monitor);
 }
 

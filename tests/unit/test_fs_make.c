@@ -285,18 +285,39 @@ static void test_a_draft_is_renamed(void **state)
 	fw_expect_no_request();
 }
 
-/* The directory follows the stack. */
+/* When it is a stack, that is renamed. */
 static void test_a_draft_is_renamed_while_it_is_saved(void **state)
 {
 	struct call c, r;
 	uint64_t handle = begin_save(&c, TEXT);
 
 	fw_rename(&r, FS_ROOT, "new", "other");
-	assert_int_equal(r.op.err, 0);
+	assert_true(r.parked);
 	fw_expect(POST, 201, fake_record(2, "new", ""));
 	assert_int_equal(c.op.err, 0);
 	fw_close(handle);
 	is_stack(new);
+	fw_expect("GET /v1/stacks/" NEW_ID, 200, fake_record(2, "new", ""));
+	assert_non_null(strstr(fw_next_body(), "\"name\":\"other\""));
+	fw_expect("PUT /v1/stacks/" NEW_ID, 200, fake_record(2, "other", ""));
+	assert_true(r.done);
+	assert_int_equal(r.op.err, 0);
+	assert_int_equal(fw_lookup(FS_ROOT, "other"), new);
+}
+
+static void test_a_draft_is_renamed_while_it_is_refused(void **state)
+{
+	struct call c, r;
+	uint64_t handle = begin_save(&c, TEXT);
+
+	fw_rename(&r, FS_ROOT, "new", "other");
+	fw_expect(POST, 400, "{\"errors\":[{\"message\":\"no\",\"code\":\"x\"}]}");
+	assert_int_equal(c.op.err, -EBADMSG);
+	fw_close(handle);
+	assert_true(r.done);
+	assert_int_equal(r.op.err, 0);
+	assert_int_equal(fw_lookup(FS_ROOT, "other"), new);
+	fw_expect_no_request();
 }
 
 /* ---- who copies a whole directory ---- */
@@ -445,6 +466,7 @@ int main(void)
 		TEST(test_the_other_writer_has_closed_when_one_is_refused),
 		TEST(test_a_draft_is_renamed),
 		TEST(test_a_draft_is_renamed_while_it_is_saved),
+		TEST(test_a_draft_is_renamed_while_it_is_refused),
 		TEST(test_a_copier_may_write_the_others),
 		TEST(test_mv_of_a_stack),
 		TEST(test_mv_that_is_refused),
