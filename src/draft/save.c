@@ -426,6 +426,23 @@ static int merge_without_base(struct save *s, enum versions_base kind)
 	return r < 0 ? r : take_theirs(s);
 }
 
+/* As the process wrote it when it made the stack, or since, and it names no version of the
+ * stack: that says all that the record is to have, and no change which others left alone. */
+static int check_written_again(struct save *s, struct document base, struct document kept)
+{
+	struct value_paths fields;
+	bool same;
+	int r = document_equal(text_of(&s->ours), base, &same);
+
+	if (r < 0 || !same)
+		return r;
+	r = document_differing(kept, text_of(&s->theirs), &fields);
+	if (r == 0 && fields.n > 0)
+		return refuse_conflict(s, "changed by somebody else meanwhile, and not by this text",
+				       &fields);
+	return r;
+}
+
 static int merge_text(struct save *s)
 {
 	CLEANUP(buf_wipe) struct buf base = BUF_INIT(DOCUMENT_MAX_BYTES);
@@ -443,6 +460,10 @@ static int merge_text(struct save *s)
 		return merge_with(s, text_of(&s->theirs), text_of(&s->ours));
 	if (kind == VERSIONS_UNKNOWN || kind == VERSIONS_UNSURE)
 		return merge_without_base(s, kind);
+	if (kind == VERSIONS_OWN)
+		r = check_written_again(s, text_of(&base), text_of(kept.len ? &kept : &base));
+	if (r < 0)
+		return r;
 	return kept.len ? merge_with_kept(s, text_of(&base), text_of(&kept))
 			: merge_with(s, text_of(&base), text_of(&s->ours));
 }

@@ -583,7 +583,8 @@ static int find_base(struct chain *c, const struct past *past, const struct proc
 	if (saved) {
 		r = put_saved(saved, out, kept);
 		if (r == 0)
-			*ret = VERSIONS_BASE;
+			*ret = is_maker(past, who) && !has_own_id(past, tree.root) ? VERSIONS_OWN
+										   : VERSIONS_BASE;
 		return r == -EMSGSIZE ? -EFBIG : r;
 	}
 	if (c->equal >= 0 || c->named >= 0) {

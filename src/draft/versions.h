@@ -80,6 +80,7 @@ void versions_forget(struct versions *versions, const struct stack *stack);
 
 enum versions_base {
 	VERSIONS_BASE,    /* out has its body */
+	VERSIONS_OWN,     /* likewise, and nothing but who writes it says so: it has made the stack */
 	VERSIONS_FRESH,   /* it names no version, and did not make the stack: the fresh record itself */
 	VERSIONS_UNKNOWN, /* it names one that is not known here: there is no base */
 	VERSIONS_UNSURE,  /* it equals one that a save may have replaced, or somebody else: likewise */
@@ -92,7 +93,7 @@ enum versions_base {
  * saves, but for those of others when it may have been put back after a refusal, and unless
  * the walk ends where nobody knows who has saved; the
  * version that it names; unknown; none named.
- * Appends the body to out for VERSIONS_BASE, and to kept the same as the server keeps
+ * Appends the body to out for the first two, and to kept the same as the server keeps
  * it, where that is known to be another one.  fresh: the record as just read,
  * which counts as served.
  * *ret_shown: the version that the text was written from, as far as it is known,

@@ -188,6 +188,27 @@ def test_the_buffer_that_made_a_stack_goes_on(api, mnt, work):
     api.expect(**api.counts())
 
 
+@pytest.mark.parametrize("copy", [False, True], ids=["new", "a copy"])
+def test_the_text_that_made_a_stack_written_again(api, mnt, copy):
+    """It is no change, and not what the stack is by now: so its writer is told."""
+    made = text(json.loads(mnt.read("one", "config.json")) if copy else body(note="value0"))
+    os.mkdir(mnt / "new")
+    write(mnt, "new", made)
+    new = api.directories()["new"].id
+    write(mnt, "new", made)
+    api.patch_stack(new, {"note": "theirs"})
+    with fails(errno.EBUSY):
+        write(mnt, "new", made)
+    assert is_shown(api, mnt, "new", new).json["note"] == "theirs"
+    assert names_field(last_error(mnt, errno="EBUSY"), "note")
+    assert mnt.read("new", "config.json.refused") == made
+    # As it is when somebody has read it and says so.
+    write(mnt, "new", mnt.config("new").replace(b"theirs", b"mine"))
+    assert is_shown(api, mnt, "new", new).json["note"] == "mine"
+    assert api.counts()["put"] == 1
+    api.expect(**api.counts())
+
+
 def test_the_buffer_of_a_copy_goes_on(api, mnt, work):
     """Its _id and lastModified are the original's."""
     draft = json.loads(mnt.read("one", "config.json")) | {"note": "value0"}
