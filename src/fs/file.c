@@ -113,6 +113,12 @@ static bool may_keep_pages(const struct fs *fs, const struct node *node)
 	       (node->kind != NODE_TOKEN || fill_token(fs, node, blob_bytes(node->blob)));
 }
 
+/* The record, although there is a draft. */
+static bool shows_saved(const struct node *node)
+{
+	return node->draft && !edit_shows_draft(node);
+}
+
 static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 {
 	/* Attributes of another version would cut or stretch what read gives. */
@@ -128,7 +134,7 @@ static int open_file(struct fs *fs, struct node *node, struct fs_op *op)
 	node->fresh_until_ms = clock_now_ms(fs->clock) + node_valid_ms(fs, node);
 	handle_of(op)->tid = op->tid;
 	handle_of(op)->writes = can_write(op->flags);
-	handle_of(op)->saw_record = node->draft && !edit_shows_draft(node);
+	handle_of(op)->saw_record = shows_saved(node);
 	node->writers += handle_of(op)->writes;
 	return 0;
 }
@@ -234,11 +240,13 @@ static int give_copy(struct fs_op *op)
 
 int fs_step_read(struct fs *fs, struct fs_op *op)
 {
-	const struct fs_handle *handle = handle_of(op);
+	struct fs_handle *handle = handle_of(op);
 	const struct node *node = handle->node;
 	const char *text;
 	size_t len;
 
+	if (shows_saved(node))
+		handle->saw_record = true;
 	if (handle->snapshot) {
 		op->held_blob = blob_ref(handle->snapshot);
 		text = blob_bytes(handle->snapshot);
@@ -302,17 +310,21 @@ static int write_scratch(struct fs *fs, struct node *node, struct fs_op *op)
 	return content_write(content, op->offset, op->bytes, op->size, SIZE_MAX);
 }
 
-static int write_config(struct fs *fs, struct node *node, const struct fs_handle *handle,
+static int write_config(struct fs *fs, struct node *node, struct fs_handle *handle,
 			struct fs_op *op)
 {
 	int r = handle->saw_record ? edit_from_record(fs, node) : 0;
 
-	return r < 0 ? r : edit_write(fs, node, op);
+	if (r == 0)
+		r = edit_write(fs, node, op);
+	if (r == 0)
+		handle->saw_record = false;
+	return r;
 }
 
 int fs_step_write(struct fs *fs, struct fs_op *op)
 {
-	const struct fs_handle *handle = handle_of(op);
+	struct fs_handle *handle = handle_of(op);
 	struct node *node = handle ? handle->node : tree_node(fs->tree, op->node);
 
 	switch (node->kind) {

@@ -75,7 +75,9 @@ struct fs_handle {
 	struct blob *snapshot; /* of what is made anew for each open */
 	pid_t tid;             /* who has opened it; 0: not known */
 	bool writes;           /* it may change the file, and counts in node->writers */
-	bool saw_record;       /* it was opened after a save, while the writer had it open still */
+	/* It was opened, or was read, after a save, while the writer had it open still, and has
+	 * not changed the file since. */
+	bool saw_record;
 };
 
 /* Who may remove the stack: the node is its directory's. */

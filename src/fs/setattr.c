@@ -22,11 +22,13 @@ static int check_owner(struct fs *fs, struct fs_op *op, const struct stat *shown
 /* By its path, when nobody has it open: no close will come to end the draft. */
 static int resize_config(struct fs *fs, struct node *node, struct fs_op *op, uint64_t size)
 {
-	const struct fs_handle *handle = (const struct fs_handle *)(uintptr_t)op->handle;
+	struct fs_handle *handle = (struct fs_handle *)(uintptr_t)op->handle;
 	int r = !handle || handle->saw_record ? edit_from_record(fs, node) : 0;
 
 	if (r == 0)
 		r = edit_resize(fs, node, op, size);
+	if (r == 0 && handle)
+		handle->saw_record = false;
 	if (r == 0 && node->writers == 0)
 		edit_last_close(fs, node);
 	return r;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every common way of saving works: one PUT for each save, and the file is the server's answer."""
+import json
+import mmap
 import os
 import shutil
 
@@ -133,3 +135,49 @@ def test_the_file_is_right_for_every_other_reader(api, mount):
             is_shown(api, mnt)
     assert os.stat(mnt / "one").st_mtime_ns == api.record(ID).modified_ms * 1_000_000
     api.expect(list=1, record=2, put=2)
+
+
+def wider(mnt, new):
+    """The record in another layout than that which it is shown in."""
+    return json.dumps(json.loads(mnt.config("one")), indent=8).replace("value0", new).encode()
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["", "mapped"])
+def test_what_was_read_after_a_save_is_what_is_written_to(api, mount, mapped):
+    """By the same file; what was written before was laid out otherwise."""
+    mnt = mount(api)
+    text = wider(mnt, "value1")
+    with open(mnt / "one" / "config.json", "r+b", buffering=0) as file:
+        file.truncate(0)
+        file.write(text)
+        os.fsync(file)
+        at = api.record(ID).config.index(b"value1")
+        if mapped:
+            with mmap.mmap(file.fileno(), 0) as shown:
+                shown[at:at + 6] = b"value2"
+        else:
+            assert os.pread(file.fileno(), 6, at) == b"value1"
+            os.pwrite(file.fileno(), b"value2", at)
+        os.fsync(file)
+    assert "value2" in is_shown(api, mnt).raw
+    assert api.counts()["put"] == 2
+    api.expect(**api.counts())
+
+
+def test_more_is_written_after_a_save_beside_another_writer(api, mount):
+    """It has seen the record that the other one had saved; from then on its text is its own."""
+    mnt = mount(api)
+    config = mnt / "one" / "config.json"
+    theirs, text = wider(mnt, "value1"), wider(mnt, "value2")
+    with open(config, "wb", buffering=0) as other:
+        other.write(theirs)
+        os.fsync(other)
+        with open(config, "r+b", buffering=0) as file:
+            file.truncate(0)
+            file.write(text)
+            os.fsync(file)
+            file.write(b"\n")
+    assert "value2" in is_shown(api, mnt).raw
+    nothing_is_refused(mnt)
+    assert api.counts()["put"] == 2
+    api.expect(**api.counts())
