@@ -42,6 +42,7 @@ struct changes {
 	bool stopping;       /* nothing more is asked: the mount is ending (save_stop) */
 	unsigned running;    /* private: changes that have not ended */
 	struct create *creating; /* private: the head of the queue of create.c */
+	struct create_left *left; /* private: what removed drafts remembered, the newest first */
 	/* Private: the stacks that this mount has created, the last ones: none of them
 	 * is what became of another draft's lost POST. */
 	struct stack_id created[CHANGES_CREATED];

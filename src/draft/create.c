@@ -67,6 +67,86 @@ void create_memory_done(struct create_memory *memory)
 	forget(memory);
 }
 
+#define LEFT_MAX 8
+
+struct create_left {
+	struct create_left *next;
+	uint64_t at_ms;
+	struct create_memory memory;
+};
+
+static void drop_left(struct create_left **at)
+{
+	struct create_left *left = *at;
+
+	*at = left->next;
+	forget(&left->memory);
+	free(left);
+}
+
+void create_memory_leave(struct changes *changes, struct create_memory *memory)
+{
+	struct create_left *left = memory->maybe_created ? calloc(1, sizeof(*left)) : NULL;
+	struct create_left **at = &changes->left;
+
+	if (!left) {
+		forget(memory);
+		return;
+	}
+	*left = (struct create_left){
+		.next = changes->left,
+		.at_ms = clock_now_ms(changes->clock),
+		.memory = *memory,
+	};
+	*memory = (struct create_memory){ 0 };
+	changes->left = left;
+	for (unsigned n = 0; *at && n < LEFT_MAX; n++)
+		at = &(*at)->next;
+	if (*at)
+		drop_left(at);
+}
+
+void create_forget_left(struct changes *changes)
+{
+	while (changes->left)
+		drop_left(&changes->left);
+}
+
+/* Where what is older than the list begins: that has shown what came of it. */
+static struct create_left **find_listed(struct changes *changes)
+{
+	struct create_left **at = &changes->left;
+	struct store_stats stats;
+
+	store_get_stats(changes->store, &stats);
+	while (*at && (*at)->at_ms >= clock_now_ms(changes->clock) - stats.list_age_ms)
+		at = &(*at)->next;
+	return at;
+}
+
+/* The same was to be created before, in a directory that is gone. */
+static void take_left(struct create *c)
+{
+	struct create_left **at = find_listed(c->changes);
+	bool same = false;
+
+	while (*at)
+		drop_left(at);
+	if (c->memory->maybe_created)
+		return;
+	for (at = &c->changes->left; *at; at = &(*at)->next) {
+		const struct document sent = document_of(&(*at)->memory.sent);
+
+		if (document_equal(document_of(&c->body), sent, &same) == 0 && same)
+			break;
+	}
+	if (!*at)
+		return;
+	*c->memory = (*at)->memory;
+	(*at)->memory = (struct create_memory){ 0 };
+	drop_left(at);
+}
+
 static void remember(struct create *c)
 {
 	forget(c->memory);
@@ -636,6 +716,7 @@ void create_stack(struct changes *changes, const char *component, struct documen
 		show_request(c, &result, &shown);
 		end_at_once(c, &result);
 	} else {
+		take_left(c);
 		join_queue(TAKE_PTR(c));
 	}
 }

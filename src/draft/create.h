@@ -17,6 +17,11 @@ struct create_memory {
 	struct buf sent;    /* its body; holds secrets */
 };
 void create_memory_done(struct create_memory *memory); /* wipes */
+/* The draft directory is removed.  A stack that may have been made of it is looked for
+ * when the same is to be created again, until a later list has shown what there is: of the
+ * last few that were removed like that.  Leaves memory empty. */
+void create_memory_leave(struct changes *changes, struct create_memory *memory);
+void create_forget_left(struct changes *changes); /* at the end */
 
 /* Create a stack from the text, which is copied.  component: the draft directory's
  * name, a canonical form.  A text with an _id is a copy: what is read-only is

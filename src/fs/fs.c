@@ -680,6 +680,7 @@ void fs_free(struct fs *fs)
 	tree_free(fs->tree);
 	monitor_leave(fs->monitor);
 	store_free(fs->store);
+	create_forget_left(&fs->changes);
 	versions_free(fs->changes.versions);
 	limit_done(&fs->deletes);
 	limit_done(&fs->rotations);

@@ -229,6 +229,8 @@ static int remove_draft(struct fs *fs, struct dir *dir)
 {
 	if (dir->locals || dir_shows(fs, dir, NODE_CONFIG))
 		return -ENOTEMPTY;
+	if (dir->work)
+		create_memory_leave(&fs->changes, &dir->work->memory);
 	fs->kernel_knows = true;
 	tree_remove_draft(fs->tree, dir);
 	fs->kernel_knows = false;

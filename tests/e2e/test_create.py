@@ -528,6 +528,26 @@ def test_never_two_of_one(api, mount, fault, applied):
     api.expect(**api.counts())
 
 
+@pytest.mark.parametrize("made", [True, False], ids=["it was made", "it was not"])
+def test_never_two_of_one_that_was_removed(api, mount, work, made):
+    """Who has copied a stack, and does not know how that ended, begins anew."""
+    mnt = mount(api, timeout=2)
+    api.fault(kind="reset", method="POST", path=LIST, apply=made)
+    api.fault(kind="hang", method="GET", path=LIST)
+    assert run(["cp", "-r", mnt / "one", mnt / "new"]).returncode != 0
+    assert "may have been created" in last_error(mnt, errno="ETIMEDOUT")["message"]
+    api.clear_faults()
+    assert run(["rm", "-r", mnt / "new"]).returncode == 0
+    done = run(["cp", "-r", mnt / "one", mnt / "new"])
+    assert done.returncode == 0, done.stderr
+    assert sorted(record.name for record in api.records()) == ["new", "one"]
+    mnt.refresh()
+    assert mnt.names() == ["new", "one"]
+    is_a_stack(api, mnt, "new", "new")
+    assert api.counts()["post"] == (1 if made else 2)
+    api.expect(**api.counts())
+
+
 def test_a_twin_that_was_there_before_is_not_adopted(api, mnt):
     """Only a new record that equals what was sent is the one that we made."""
     number = api.request("POST", LIST, body("other"))[2]

@@ -483,6 +483,59 @@ static void test_without_a_list_it_is_unsettled(void **state)
 	assert_string_equal(end.result.error.message, "may have been created: Unauthorized");
 }
 
+/* ---- a directory that was removed ---- */
+
+static void leave(struct create_memory *m)
+{
+	monitor_enter(cw.account.monitor);
+	create_memory_leave(&cw.changes, m);
+	monitor_leave(cw.account.monitor);
+	assert_false(m->maybe_created);
+}
+
+static void create_and_leave(void)
+{
+	create(TEXT);
+	cw_lose(1);
+	cw_answer(2, 401, "{}");
+	assert_true(end.result.unsettled);
+	leave(&memory);
+}
+
+static void test_what_a_removed_draft_has_made_is_adopted(void **state)
+{
+	create_and_leave();
+	begin("other", "{\"name\":\"other\"}", &memory, &end);
+	cw_answer(3, 201, fake_record(5, "other", ""));
+	expect(2, 0, true, false);
+	create(TEXT);
+	cw_answer(4, 200,
+		  fake_list(4, fake_record(1, "one", ""), fake_record(2, "two", ""), record(3),
+			    fake_record(5, "other", "")));
+	expect(3, 0, false, false);
+	assert_ptr_equal(end.result.stack, cw_stack(3));
+	assert_null(cw.changes.left);
+}
+
+/* By then it is seen in the account, and the same again is another one. */
+static void test_what_was_listed_since_is_not_looked_for(void **state)
+{
+	struct store_wait w = { .wake = NULL };
+
+	create_and_leave();
+	cw_advance(1);
+	monitor_enter(cw.account.monitor);
+	assert_int_equal(store_refresh(cw.account.store, &w), STORE_WAIT);
+	store_unwait(cw.account.store, &w);
+	monitor_leave(cw.account.monitor);
+	cw_answer(3, 200, list_with(3, 0));
+	create(TEXT);
+	assert_null(cw.changes.left);
+	assert_true(cw_asks(4, HTTP_POST, "/v1/stacks"));
+	cw_answer(4, 201, record(4));
+	expect(2, 0, true, false);
+}
+
 /* ---- what is not adopted ---- */
 
 static void test_only_what_came_later_and_equals_is_adopted(void **state)
@@ -700,6 +753,8 @@ int main(void)
 		TEST(test_a_refused_try_forgets_nothing),
 		TEST(test_several_are_unsettled),
 		TEST(test_without_a_list_it_is_unsettled),
+		TEST(test_what_a_removed_draft_has_made_is_adopted),
+		TEST(test_what_was_listed_since_is_not_looked_for),
 		TEST(test_only_what_came_later_and_equals_is_adopted),
 		TEST(test_another_drafts_stack_is_not_adopted),
 		TEST(test_one_post_at_a_time_in_order),
