@@ -78,6 +78,23 @@ def is_shown(api, mnt, name="one", number=ID):
     return record
 
 
+def is_a_stack(api, mnt, directory, name=None):
+    """A stack like any other; its _id."""
+    record = api.directories()[directory]
+    if name is not None:
+        assert record.name == name
+    assert os.getxattr(mnt / directory, "user.stacksfs.id").decode() == record.id
+    assert os.getxattr(mnt / directory, "user.stacksfs.type").decode() == record.type
+    is_shown(api, mnt, directory, record.id)
+    assert mnt.names(directory) == record.files
+    assert mnt.config(directory) == mnt.read(".stacksfs", "by-id", record.id, "config.json")
+    assert os.stat(mnt / directory).st_mtime_ns == record.modified_ms * 1_000_000
+    for file in record.files[1:]:
+        assert mnt.read(directory, file) == api.file(record, file)
+        assert os.stat(mnt / directory / file).st_size == len(api.file(record, file))
+    return record.id
+
+
 def kept(mnt, folder="lost"):
     """{path below .stacksfs/lost (or history): its bytes} of what is there as yet: the disk is
     written to behind a save's back."""
