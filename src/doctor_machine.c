@@ -269,6 +269,8 @@ static void check_place(struct doctor *d, const struct place *place)
 {
 	if (!S_ISDIR(place->mode))
 		doctor_say(d, DOCTOR_FAIL, mount_point, "%s: not a directory", place->path);
+	else if (strcmp(place->path, "/") == 0)
+		doctor_say(d, DOCTOR_FAIL, mount_point, MOUNTPOINT_IS_ROOT);
 	else if (is_taken(d, place))
 		return;
 	else if (d->uid != 0 && (place->mode & S_ISVTX) && place->owner != d->uid)

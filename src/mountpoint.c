@@ -451,6 +451,8 @@ int mountpoint_prepare(const char *path, char **ret_path, struct message *ret_wa
 
 	if (r < 0)
 		return r;
+	if (strcmp(res.path, "/") == 0)
+		return message_fail(ret_why, -EINVAL, MOUNTPOINT_IS_ROOT);
 	r = bounded_run(inspect_in_child, res.path, PROBE_MS, &found);
 	if (r < 0)
 		return say_path(ret_why, r, path);

@@ -30,12 +30,16 @@ struct mountpoint {
 	enum mountpoint_state state;
 };
 
+/* Nobody would see what is mounted there, and an unmount might meet the root itself. */
+#define MOUNTPOINT_IS_ROOT "/: nothing can be mounted over the root; choose another directory"
+
 void mountpoint_done(struct mountpoint *m); /* of zeros too */
 
 /* Make ready for mounting on path: it must be a directory, without a stacksfs
  * mount that lives; a dead one is cleared away.  *ret_path is the absolute path,
  * the caller's.  *ret_warning is a line to print, or empty.
- * -ENOENT, -ENOTDIR, -EBUSY (mounted already) and others, *ret_why says which. */
+ * -ENOENT, -ENOTDIR, -EBUSY (mounted already), -EINVAL (the root) and others, *ret_why
+ * says which. */
 NODISCARD int mountpoint_prepare(const char *path, char **ret_path, struct message *ret_warning,
 				 struct message *ret_why);
 

@@ -204,6 +204,9 @@ static void test_mount_point(void **state)
 	set_place(m, file);
 	examine(m, m->dir);
 	expect(m, "FAIL", "mount point", "not a directory");
+	set_place(m, "/");
+	examine(m, m->dir);
+	expect(m, "FAIL", "mount point", "over the root");
 	fake_dir_remove(place);
 }
 

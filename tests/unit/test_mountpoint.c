@@ -168,6 +168,7 @@ static void test_prepare(void **state)
 	prepare(other, other, ": not empty; what is in it is hidden until the unmount");
 	prepare_fails(fake_file(dir, "f", "", 0600), -ENOTDIR, "/f: not a directory");
 	prepare_fails("/nonexistent/x", -ENOENT, "/nonexistent/x: no such directory");
+	prepare_fails("/..", -EINVAL, MOUNTPOINT_IS_ROOT);
 	assert_int_equal(chdir(".."), 0);
 	fake_dir_remove(dir);
 	fake_dir_remove(other);
