@@ -278,12 +278,14 @@ static bool ask_as_probe(struct breaker *b, uint64_t now_ms)
  * than a call can, to ask for the next of that kind would only be one request more.  It may
  * be wrong, so it is asked again from time to time; what is saved is asked for at once. */
 
+/* Not by what is saved, either: such a call has what others of the save have left it. */
 static void note_wish(struct http *h, const struct http_call *call,
 		      const struct transport_answer *answer)
 {
 	uint64_t wish_ms = (uint64_t)answer->retry_after_ms;
 
-	if (answer->status == 429 && answer->retry_after_ms > 0)
+	if (answer->status == 429 && answer->retry_after_ms > 0 &&
+	    wish_ms >= call->spec.timeout_ms && call->spec.class != HTTP_CLASS_SAVE)
 		h->alone_until_ms[call->spec.kind] =
 			clock_now_ms(h->clock) + min_u64(wish_ms, HTTP_ALONE_MAX_MS);
 }
@@ -435,8 +437,7 @@ static void try_done(void *arg, struct transport_answer *answer)
 	bool again = next_ms >= 0 && call->spec.retry != HTTP_RETRY_NEVER &&
 		     !is_refused(h, call, clock_now_ms(h->clock));
 	count_try_end(h, call, answer, again);
-	if (next_ms < 0)
-		note_wish(h, call, answer);
+	note_wish(h, call, answer);
 	if (again)
 		delay_call(h, call, (uint64_t)next_ms);
 	else if (answer->err)

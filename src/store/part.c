@@ -117,7 +117,7 @@ static void make_room(struct store *store, const struct part *but)
 		if (p == but || p->flight.running || !may_forget(store, p))
 			continue;
 		/* There is no room for what is fetched ahead. */
-		if (p->ahead)
+		if (p->ahead && readahead_awaits(store, p->stack, p->which))
 			readahead_failed(store, p->which);
 		forget_text(store, p);
 	}

@@ -228,6 +228,8 @@ void readahead_step(struct store *store, const struct stack *stack, enum store_p
 		    bool asked);
 /* An answer has come. */
 void readahead_answered(struct store *store, const struct stack *stack, enum store_part which);
+/* Whether a scan that goes on has not come to it yet. */
+bool readahead_awaits(const struct store *store, const struct stack *stack, enum store_part which);
 /* What was asked for ahead has failed, or had no room. */
 void readahead_failed(struct store *store, enum store_part which);
 

@@ -75,6 +75,21 @@ static bool goes_on(const struct store *store, uint64_t then_ms)
 	return clock_now_ms(store->clock) - then_ms <= MAX_PAUSE_MS;
 }
 
+bool readahead_awaits(const struct store *store, const struct stack *stack, enum store_part which)
+{
+	const struct readahead *ra = &store->readahead[which];
+
+	for (const struct scan *s = ra->scans; s < ra->scans + N_SCANS; s++) {
+		if (s->used == 0 || !goes_on(store, s->at_ms))
+			continue;
+		for (unsigned i = 0; i < s->n; i++) {
+			if (same_id(&s->ahead[i], &stack->id))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Whether the stack is one that a scan is at, or was expected to come to. */
 static bool is_foreseen(struct store *store, enum store_part which, const struct stack_id *id)
 {

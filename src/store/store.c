@@ -217,6 +217,14 @@ static bool is_of_one_file(enum quiet quiet, const struct api_error *error)
 	       status < 500 && status != 401 && status != 408 && status != 429;
 }
 
+/* A list that is still fresh is not asked for again before it is not. */
+static uint64_t list_fails_ms(const struct store *store)
+{
+	bool fresh = store->list && store_age(store, store->list_began_ms) == AGE_FRESH;
+
+	return fresh ? LIST_FAILS_MS : max_u64(store_ttl_ms(store), LIST_FAILS_MS);
+}
+
 void store_note_failure(struct store *store, enum quiet quiet, const struct api_error *error)
 {
 	uint64_t now = clock_now_ms(store->clock);
@@ -225,14 +233,19 @@ void store_note_failure(struct store *store, enum quiet quiet, const struct api_
 	 * service fails after that, too. */
 	store->refused |= error->err == -EACCES;
 	if (quiet == QUIET_LIST)
-		store->list_fails_until_ms = now + max_u64(store_ttl_ms(store), LIST_FAILS_MS);
+		store->list_fails_until_ms = now + list_fails_ms(store);
 	bool stale = store_error_allows_stale(error) && store->stale_ms > 0 && store->list &&
 		     !store->refused;
 
-	store->last_error = *error;
-	store->last_error_ms = now;
-	if (!is_of_one_file(quiet, error))
+	bool of_one_file = is_of_one_file(quiet, error);
+
+	if (!of_one_file)
 		set_state(store, stale ? STORE_STATE_STALE : STORE_STATE_ERROR);
+	/* Else it is the reason of the state. */
+	if (!of_one_file || store->state == STORE_STATE_OK) {
+		store->last_error = *error;
+		store->last_error_ms = now;
+	}
 	if (stale)
 		store_silence(store, is_unreachable(error) ? QUIET_ALL : quiet,
 			      store_pause_ms(store));

@@ -432,6 +432,22 @@ static void test_a_429_beyond_the_deadline_is_believed(void **state)
 	assert_asked(get);
 }
 
+/* However often: there is time to wait. */
+static void test_a_429_within_a_calls_time_keeps_no_other_back(void **state)
+{
+	struct outcome o = { 0 };
+
+	submit_get(&o);
+	for (size_t i = 0; i < RETRY_MAX_TRIES; i++) {
+		turn();
+		reply_after(i, 429, 1000);
+		if (i + 1 < RETRY_MAX_TRIES)
+			advance(2000);
+	}
+	assert_ended(&o, 0, 429);
+	assert_asked(get_spec("/x"));
+}
+
 /* A wrong one must not keep anybody out for long. */
 static void test_a_429_is_believed_for_a_while(void **state)
 {
@@ -625,6 +641,7 @@ int main(void)
 		TEST(test_retry_after_is_waited_for),
 		TEST(test_retry_after_beyond_the_deadline),
 		TEST(test_a_429_beyond_the_deadline_is_believed),
+		TEST(test_a_429_within_a_calls_time_keeps_no_other_back),
 		TEST(test_a_429_is_believed_for_a_while),
 		TEST(test_deadline_while_running),
 		TEST(test_deadline_while_queued),

@@ -383,6 +383,31 @@ static void test_a_failure_that_is_waited_for_ends_it(void **state)
 	assert_int_equal(miss(next + 1), 1);
 }
 
+/* What a scan has left behind makes room, and that says nothing of the next one. */
+static void test_old_ones_that_make_room_do_not_end_it(void **state)
+{
+	const size_t len = 1000 * 1000;
+	const unsigned n = (unsigned)(STORE_PARTS_MAX_BYTES / len);
+	char *big = malloc(len + 1);
+
+	assert_non_null(big);
+	memset(big, 'x', len);
+	memcpy(big, "{\"a\":\"", 6);
+	memcpy(big + len - 2, "\"}", 3);
+	miss(1);
+	miss(2);
+	for (size_t i = 1; i < 5; i++)
+		fake_account_answer(&a, i, 200, big);
+	for (unsigned id = 5; id < 5 + n; id++) {
+		fake_account_advance(&a, 2001);
+		assert_int_equal(miss(id), 1);
+		fake_account_answer(&a, fake_account_tries(&a) - 1, 200, big);
+	}
+	miss(150);
+	assert_int_equal(miss(151), 3);
+	free(big);
+}
+
 static void test_a_refused_token_ends_it(void **state)
 {
 	miss(1);
@@ -426,6 +451,7 @@ int main(void)
 		TEST(test_who_waits_goes_first),
 		TEST(test_a_failure_ends_it_for_a_while),
 		TEST(test_a_failure_that_is_waited_for_ends_it),
+		TEST(test_old_ones_that_make_room_do_not_end_it),
 		TEST(test_a_refused_token_ends_it),
 		TEST(test_a_rotation_overtakes),
 	};

@@ -449,7 +449,6 @@ static void test_changed_token_is_told(void **state)
 	fake_account_done(&a);
 }
 
-/* A page of a list that is under way may have been read before it was deleted. */
 #define BIG_BYTES (1000u * 1000)
 #define N_BIG (STORE_PARTS_MAX_BYTES / BIG_BYTES + 2)
 
@@ -526,6 +525,7 @@ static void test_parts_have_a_bound_in_bytes(void **state)
 	fake_account_done(&a);
 }
 
+/* A page of a list that is under way may have been read before it was deleted. */
 static void test_what_its_own_get_says_is_gone_does_not_come_back(void **state)
 {
 	struct waiter w = waiter(), v = waiter();

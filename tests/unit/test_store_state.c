@@ -102,6 +102,48 @@ static void test_nor_one_that_takes_too_long(void **state)
 	fake_account_done(&a);
 }
 
+/* Nobody asks for a list that is fresh, so none can make up for one that failed. */
+static void test_a_refresh_that_failed_is_soon_over(void **state)
+{
+	struct waiter list = waiter(), token = waiter(), again = waiter();
+
+	fake_account_advance(&a, 1);
+	monitor_enter(a.monitor);
+	assert_int_equal(store_refresh(a.store, &list.wait), STORE_WAIT);
+	monitor_leave(a.monitor);
+	fake_account_answer(&a, 1, 400, "{}");
+	assert_int_equal(api_state(), STORE_STATE_ERROR);
+	ask_for_token(&token);
+	answer("{\"systemToken\":\"abc\"}");
+	assert_int_equal(api_state(), STORE_STATE_ERROR);
+	fake_account_advance(&a, 10000);
+	monitor_enter(a.monitor);
+	store_drop_part(a.store, fake_account_stack(&a, 1), STORE_TOKEN);
+	monitor_leave(a.monitor);
+	ask_for_token(&again);
+	answer("{\"systemToken\":\"abd\"}");
+	assert_int_equal(api_state(), STORE_STATE_OK);
+	fake_account_done(&a);
+}
+
+/* Of one file, while the list fails. */
+static void test_another_failure_is_not_the_reason(void **state)
+{
+	struct waiter list = waiter(), token = waiter();
+	struct store_stats stats;
+
+	fake_account_advance(&a, TTL);
+	ask_for_list(&list);
+	fake_account_fail(&a, 503);
+	ask_for_token(&token);
+	fake_account_fail(&a, 403);
+	assert_int_equal(token.err, -EPERM);
+	store_get_stats(a.store, &stats);
+	assert_int_equal(stats.state, STORE_STATE_STALE);
+	assert_int_equal(stats.last_error.status, 503);
+	fake_account_done(&a);
+}
+
 static void test_a_file_that_is_forbidden_is_no_outage(void **state)
 {
 	static const struct {
@@ -131,6 +173,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_token_makes_no_list_newer),
 		TEST(test_nor_one_that_takes_too_long),
+		TEST(test_a_refresh_that_failed_is_soon_over),
+		TEST(test_another_failure_is_not_the_reason),
 		TEST(test_a_file_that_is_forbidden_is_no_outage),
 	};
 
