@@ -572,7 +572,7 @@ static void put_failed(struct save *s, const struct api_error *error)
 	scrub_error(text_of(&s->body), e);
 	s->result.sent |= e->status || e->processed_maybe;
 	s->settling = e->processed_maybe;
-	if (s->settling)
+	if (s->settling && !s->stack->gone)
 		versions_unsettled(s->changes->versions, s->stack, s->fresh, &s->who, text_of(&s->body));
 	if (e->status == 404) {
 		end_deleted(s, e);

@@ -274,6 +274,9 @@ void versions_unsettled(struct versions *versions, const struct stack *stack, st
 	past->unsettled.from = record_ref(from);
 	past->unsettled.who = *who;
 	versions->bytes += body.len;
+	/* A list may have shown already what has become of it. */
+	if (past->n_served > 0 && !same_text(from, stack->record))
+		settle(versions, past, stack->record);
 	keep_bound(versions);
 }
 

@@ -38,7 +38,7 @@ void versions_replaced(struct versions *versions, const struct stack *stack, str
 void versions_replaced_plainly(struct versions *versions, const struct stack *stack,
 			       const struct record *old, const struct process *who);
 /* A PUT of who's, of that body, was to make another version of from, the stack's current
- * one, and nobody knows whether it has.  If the next version is that body, it has, as
+ * one, or the one that a list has just replaced, and nobody knows whether it has.  If the next version is that body, it has, as
  * versions_replaced_plainly says it; else that is never known.  Copied; without memory it
  * is forgotten. */
 void versions_unsettled(struct versions *versions, const struct stack *stack, struct record *from,

@@ -245,8 +245,7 @@ int fs_step_read(struct fs *fs, struct fs_op *op)
 	const char *text;
 	size_t len;
 
-	if (shows_saved(node))
-		handle->saw_record = true;
+	handle->saw_record = shows_saved(node);
 	if (handle->snapshot) {
 		op->held_blob = blob_ref(handle->snapshot);
 		text = blob_bytes(handle->snapshot);

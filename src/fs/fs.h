@@ -138,6 +138,7 @@ struct fs_op {
 	bool process_known;
 	struct fs_change *change;    /* that it has begun */
 	const struct node *awaits;   /* whose text is being saved */
+	uint64_t awaits_dir;         /* cookie of the draft that is being made a stack; 0: none */
 	uint64_t deadline_ms;        /* since it waits: when a change that it begins has to end */
 	uint64_t generation;         /* of that text; 0: not begun to wait */
 	struct fs_op *wake_next;

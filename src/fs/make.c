@@ -29,11 +29,12 @@ static int parent_of(struct fs *fs, struct fs_op *op, struct node **ret)
 				 : "only stacks' directories live here: mkdir makes one");
 }
 
-static struct fs_handle *writing_handle(struct fs *fs, struct node *node)
+static struct fs_handle *writing_handle(struct fs *fs, struct node *node, pid_t tid)
 {
 	struct fs_handle *handle = handle_new(fs, node);
 
 	if (handle) {
+		handle->tid = tid;
 		handle->writes = true;
 		node->writers++;
 	}
@@ -43,7 +44,7 @@ static struct fs_handle *writing_handle(struct fs *fs, struct node *node)
 /* The reply of CREATE: the entry, which holds for this once, and a handle. */
 static int created(struct fs *fs, struct fs_op *op, struct node *node)
 {
-	op->handle = (uintptr_t)writing_handle(fs, node);
+	op->handle = (uintptr_t)writing_handle(fs, node, op->tid);
 	if (!op->handle)
 		return -ENOMEM;
 	fs_give_entry(fs, node, 0, &op->entry);

@@ -75,7 +75,7 @@ struct fs_handle {
 	struct blob *snapshot; /* of what is made anew for each open */
 	pid_t tid;             /* who has opened it; 0: not known */
 	bool writes;           /* it may change the file, and counts in node->writers */
-	/* It was opened, or was read, after a save, while the writer had it open still, and has
+	/* It was opened, or last read, after a save, while the writer had it open still, and has
 	 * not changed the file since. */
 	bool saw_record;
 };

@@ -71,9 +71,9 @@ static bool is_anothers(const struct fs *fs, const struct node *node, struct fs_
 
 	if (!by || !by->pid)
 		return false;
-	if (!d || d->generation == 0)
-		return is_opened_by_another(fs, node, by);
-	return d->writer.pid && !process_same(&d->writer, by);
+	bool wrote = d && d->generation > 0 && d->writer.pid && !process_same(&d->writer, by);
+
+	return wrote || is_opened_by_another(fs, node, by);
 }
 
 /* The file of that name is a new one.  The writer stays with the old one, as if that
@@ -281,9 +281,13 @@ static int rename_dir(struct fs *fs, struct fs_op *op)
 		return -ENOENT;
 	if (old)
 		return op_refuse(op, -EPERM, "an old name cannot be renamed");
+	if (op->awaits_dir && op->awaits_dir != dir->cookie)
+		return op_refuse(op, -ESTALE, "another directory has that name by now");
 	struct dir *there = tree_find(fs->tree, op->new_name, &old);
 	if (there && !old)
-		return there == dir ? 0 : op_refuse(op, -EEXIST, "a stack of that name is there");
+		return there == dir ? 0
+				    : op_refuse(op, -EEXIST, "a %s of that name is there",
+						there->stack ? "stack" : "directory");
 	if (op->new_name[0] == '.')
 		return op_refuse(op, -EPERM, "a stack's directory cannot begin with a dot");
 	if (name_decode(op->new_name, decoded, &len) < 0)
@@ -293,8 +297,10 @@ static int rename_dir(struct fs *fs, struct fs_op *op)
 		return rename_stack(fs, op, dir);
 	/* By a name of its own: what it is called here then would be forgotten. */
 	op->awaits = edit_maker(dir);
-	if (op->awaits)
+	if (op->awaits) {
+		op->awaits_dir = dir->cookie;
 		return STORE_WAIT;
+	}
 	fs->kernel_knows = true;
 	int r = tree_rename_draft(fs->tree, dir, op->new_name);
 	fs->kernel_knows = false;

@@ -154,12 +154,12 @@ def test_a_removal_that_goes_on_after_somebody_saved(api, mount):
 
 
 @contextlib.contextmanager
-def opened_by_another(mnt, flags="O_WRONLY"):
+def opened_by_another(mnt, flags="O_WRONLY", file="config.json"):
     """It goes on when told."""
     process = subprocess.Popen(
         ["/usr/bin/python3", "-c",
          "import errno, os, sys\n"
-         f"fd = os.open('config.json', os.{flags})\n"
+         f"fd = os.open('{file}', os.{flags})\n"
          "print('ok', flush=True)\n"
          "for line in sys.stdin:\n"
          "    try:\n"
@@ -226,6 +226,38 @@ def test_an_editor_makes_a_backup_of_what_another_is_about_to_write(api, mount, 
     assert "value1" in is_shown(api, mnt).raw
     is_lost(mnt, theirs, total=1)
     api.expect(list=1, record=1, put=1)
+
+
+def test_an_editor_makes_a_backup_of_what_another_has_replaced(api, mount):
+    """By a rename, and has it open still."""
+    mnt = mount(api)
+    before = mnt.config("one")
+    theirs, more = before.replace(b"value0", b"theirs"), before.replace(b"value0", b"others")
+    (mnt / "one" / "next").write_bytes(theirs)
+    with opened_by_another(mnt, "O_WRONLY", "next") as does:
+        assert does("os.rename('next', 'config.json')") == "ok"
+        save_with_backup(mnt, mnt.config("one").replace(b"theirs", b"value1"))
+        assert does(f"os.pwrite(fd, {more!r}, 0)") == "ok"
+        assert does("os.close(fd)") == "EBUSY"
+    is_lost(mnt, more, total=1)
+    api.expect(**api.counts())
+
+
+def test_an_editor_makes_a_backup_of_its_own_text_that_another_has_opened(api, mount):
+    mnt = mount(api)
+    before = mnt.config("one")
+    theirs = before.replace(b"value0", b"theirs")
+    with open(mnt / "one" / "config.json", "r+b", buffering=0) as file:
+        file.write(before.replace(b"value0", b"value1"))
+        os.fsync(file)
+        with opened_by_another(mnt, "O_RDWR") as does:
+            file.close()
+            save_with_backup(mnt, before.replace(b"value0", b"value2"))
+            assert does(f"os.pwrite(fd, {theirs!r}, 0)") == "ok"
+            assert does("os.close(fd)") == "EBUSY"
+    assert "value2" in is_shown(api, mnt).raw
+    is_lost(mnt, theirs, total=1)
+    api.expect(**api.counts())
 
 
 def test_a_backup_shows_what_another_has_written(api, mount):

@@ -305,6 +305,32 @@ static void test_a_draft_is_renamed_while_it_is_saved(void **state)
 	assert_int_equal(fw_lookup(FS_ROOT, "other"), new);
 }
 
+/* A list has brought a stack that needs the name, and the draft has given way. */
+static void test_a_rename_that_waited_does_not_meet_another(void **state)
+{
+	struct call c, r, list = { .op = { .call = FS_OPENDIR, .node = FS_ROOT } };
+	const char theirs[] = "one~600000000000000000000003";
+
+	fake_account_advance(&fw.a, FW_TTL_MS);
+	assert_int_equal(make_dir_as(theirs, &new), 0);
+	uint64_t handle = begin_save(&c, TEXT);
+	fw_rename(&r, FS_ROOT, theirs, "other");
+	assert_true(r.parked);
+	fw_submit(&list);
+	fake_account_answer(&fw.a, fw.next_try + 1, 200,
+			    fake_list(2, fake_record(1, "one", ""), fake_record(3, "one", "")));
+	assert_int_equal(list.op.err, 0);
+	fw_close(list.op.handle);
+	fw_expect(POST, 201, fake_record(2, "new", ""));
+	fw.next_try++; /* the list */
+	assert_int_equal(c.op.err, 0);
+	assert_true(r.done);
+	assert_int_equal(r.op.err, -ESTALE);
+	assert_int_not_equal(fw_lookup(FS_ROOT, theirs), 0);
+	fw_close(handle);
+	fw_expect_no_request();
+}
+
 static void test_a_draft_is_renamed_while_it_is_refused(void **state)
 {
 	struct call c, r;
@@ -466,6 +492,7 @@ int main(void)
 		TEST(test_the_other_writer_has_closed_when_one_is_refused),
 		TEST(test_a_draft_is_renamed),
 		TEST(test_a_draft_is_renamed_while_it_is_saved),
+		TEST(test_a_rename_that_waited_does_not_meet_another),
 		TEST(test_a_draft_is_renamed_while_it_is_refused),
 		TEST(test_a_copier_may_write_the_others),
 		TEST(test_mv_of_a_stack),

@@ -653,6 +653,30 @@ static void test_a_second_writer_goes_on_from_what_it_has_seen(void **state)
 	fw_close(a);
 }
 
+/* The first one's own layout, before that was saved, after the server's. */
+static void test_a_second_writer_has_seen_what_the_first_went_on_with(void **state)
+{
+	uint64_t a = written(with("\"n\":1"));
+	struct call c;
+
+	fw_flush(&c, a);
+	save(200, with("\"n\":1"));
+	uint64_t b = fw_open(config, O_RDWR);
+	assert_int_equal(fw_write_at(a, 0, 0, with("\"n\":3")), 0);
+	const char *seen = fw_content_of(b), *at = strstr(seen, "\"n\":3");
+	assert_non_null(at);
+	uint64_t offset = (uint64_t)(at - seen) + 4;
+	fw_flush(&c, a);
+	save(200, with("\"n\":3"));
+	assert_int_equal(fw_write_at(b, offset, 0, "2"), 0);
+	assert_string_equal(fw_content_of(b), with("\"n\":2"));
+	fw_flush(&c, b);
+	save(200, with("\"n\":2"));
+	assert_int_equal(c.op.err, 0);
+	fw_close(b);
+	fw_close(a);
+}
+
 static void test_too_large(void **state)
 {
 	uint64_t handle = written("{");
@@ -800,6 +824,7 @@ int main(void)
 		TEST(test_an_append_goes_to_the_end),
 		TEST(test_handles_share_one_text),
 		TEST(test_a_second_writer_goes_on_from_what_it_has_seen),
+		TEST(test_a_second_writer_has_seen_what_the_first_went_on_with),
 		TEST(test_too_large),
 		TEST(test_an_editor_that_makes_room),
 		TEST(test_an_editor_that_puts_the_old_file_back),

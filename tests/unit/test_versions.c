@@ -228,6 +228,21 @@ static void test_a_lost_save_may_be_anothers(void **state)
 	assert_base(find(0, &other, "t4", "\"a\":4"), "{\"a\":6}");
 }
 
+/* It came while nobody knew yet that the save was lost. */
+static void test_a_list_shows_what_became_of_a_lost_save(void **state)
+{
+	CLEANUP(record_unrefp) struct record *from = NULL;
+
+	becomes(0, "t1", "\"a\":1", false);
+	from = record_ref(stacks[0].record);
+	becomes(0, "t2", "\"a\":2", false);
+	versions_unsettled(versions, &stacks[0], from, &vim, doc("{\"a\":2}"));
+	assert_base(find(0, &other, "t1", "\"a\":1"), "{\"a\":2}");
+	/* It tells of that version only. */
+	becomes(0, "t3", "\"a\":3", false);
+	assert_base(find(0, &other, "t2", "\"a\":2"), "{\"a\":2}");
+}
+
 static void test_only_the_last_one_was_replaced_plainly(void **state)
 {
 	becomes(0, "t1", "\"a\":1", false);
@@ -515,6 +530,7 @@ int main(void)
 		TEST(test_earlier_version_is_followed_along_own_saves),
 		TEST(test_a_lost_save_is_known_by_what_it_has_made),
 		TEST(test_a_lost_save_may_be_anothers),
+		TEST(test_a_list_shows_what_became_of_a_lost_save),
 		TEST(test_only_the_last_one_was_replaced_plainly),
 		TEST(test_date_of_several_versions),
 		TEST(test_last_text_of_the_process),
