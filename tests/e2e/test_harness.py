@@ -85,8 +85,15 @@ def test_what_is_brief_is_done_more_often():
     assert len(taken(Machine(), 3, at_least_s=0.05).counted("ours")) > 3
 
 
-def test_a_core_as_fast_as_ever():
-    quiet = turns.Quiet()
+def test_a_core_is_compared_with_its_best(monkeypatch):
+    times = itertools.chain([0.1, 0.2, 0.1, 0.1], itertools.repeat(0.15))
+    monkeypatch.setattr(turns, "CALIBRATE_S", 0)
+    monkeypatch.setattr(turns, "_timed_loop", lambda: next(times))
+    monkeypatch.setattr(turns, "TRIES", 1)
     cores = os.sched_getaffinity(0)
-    assert 1 <= min(quiet.slowdown() for _ in range(20)) < turns.DISTURBED
+    quiet = turns.Quiet()
+    quiet.cores = [min(cores)] * 2
+    assert quiet.slowdown() == 2
+    assert quiet.slowdown() == 1
+    assert quiet.slowdown() == pytest.approx(1.5)
     assert os.sched_getaffinity(0) == cores
