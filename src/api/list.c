@@ -460,7 +460,8 @@ static int settle_repeated(struct chain *c, char *why, size_t why_size)
 	return r;
 }
 
-/* The first page is vouched for by itself: a mount is ready when it has come. */
+/* The first page is vouched for by itself, for a mount is ready when it has come; the others
+ * when all have. */
 static int tell_of_page(struct chain *c, char *why, size_t why_size)
 {
 	int r = c->list->n_pages == 1 ? settle_repeated(c, why, why_size) : 0;

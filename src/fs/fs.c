@@ -525,17 +525,22 @@ static void stack_gone(void *arg, struct stack *stack)
 	fs->kernel_knows = false;
 }
 
+/* Its file in dir, if there is a node for it. */
+static struct node *peek_part(const struct dir *dir, enum store_part part)
+{
+	return tree_peek(dir, part == STORE_TOKEN ? NODE_TOKEN : NODE_DEPENDENCIES);
+}
+
 static void part_changed(void *arg, struct stack *stack, enum store_part part)
 {
 	struct fs *fs = arg;
 	struct dir *dir = tree_dir(stack);
-	enum node_kind kind = part == STORE_TOKEN ? NODE_TOKEN : NODE_DEPENDENCIES;
 
 	if (!dir)
 		return;
-	struct node *node = tree_peek(dir, kind);
+	struct node *node = peek_part(dir, part);
 	bool gone = !store_part_blob(stack, part);
-	if (gone && kind == NODE_TOKEN && dir->work && dir->work->rotating) {
+	if (gone && part == STORE_TOKEN && dir->work && dir->work->rotating) {
 		if (node)
 			tree_unlink(fs->tree, node);
 		return;
@@ -552,9 +557,7 @@ static void part_changed(void *arg, struct stack *stack, enum store_part part)
 static bool part_evicted(void *arg, struct stack *stack, enum store_part part)
 {
 	const struct dir *dir = tree_dir(stack);
-	struct node *node = dir ? tree_peek(dir, part == STORE_TOKEN ? NODE_TOKEN
-								     : NODE_DEPENDENCIES)
-				: NULL;
+	struct node *node = dir ? peek_part(dir, part) : NULL;
 
 	if (!node)
 		return true;

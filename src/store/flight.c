@@ -121,22 +121,26 @@ static void patience_over(struct timer *timer)
 	}
 }
 
+static void begin_patience(struct flight *f)
+{
+	timer_arm(f->store->timers, &f->patience,
+		  clock_now_ms(f->store->clock) + STALE_PATIENCE_MS, patience_over);
+}
+
 int flight_wait(struct flight *f, struct store_wait *w, bool may_be_stale)
 {
 	assert(f->running);
 	f->store->misses++;
 	wait_ring_add(&f->waiters, w);
 	if (may_be_stale && !w->strict && !f->patience.next)
-		timer_arm(f->store->timers, &f->patience,
-			  clock_now_ms(f->store->clock) + STALE_PATIENCE_MS, patience_over);
+		begin_patience(f);
 	return STORE_WAIT;
 }
 
 void flight_goes_on(struct flight *f)
 {
 	if (f->patience.next)
-		timer_arm(f->store->timers, &f->patience,
-			  clock_now_ms(f->store->clock) + STALE_PATIENCE_MS, patience_over);
+		begin_patience(f);
 }
 
 void store_unwait(struct store *store, struct store_wait *w)

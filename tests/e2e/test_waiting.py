@@ -104,13 +104,21 @@ def test_readers_that_hang_delay_nobody_else(account, mount):
         assert readers.poll() is None
 
 
-@pytest.mark.any_requests("a hung request may be tried again")
-def test_an_endpoint_that_hangs_delays_no_other(account, mount):
-    """The requests that hang would take all the slots that there are for what users wait for."""
+@pytest.fixture
+def crowd(account, mount):
+    """An account, a mount that shows nothing old, and more stacks with a token than there are
+    slots."""
     api = account(stacks=120)
     names = [name for name, record in api.directories().items() if record.type == "server"][:70]
     mnt = mount(api, timeout=20, ttl=1, stale=0)
     assert len(mnt.names()) == 120
+    return api, mnt, names
+
+
+@pytest.mark.any_requests("a hung request may be tried again")
+def test_an_endpoint_that_hangs_delays_no_other(crowd):
+    """The requests that hang would take all the slots that there are for what users wait for."""
+    api, mnt, names = crowd
     api.fault(kind="hang", path=DEPENDENCIES)
     with running("/usr/bin/python3", "-c", MANY_READERS,
                  *(mnt / name / "dependencies" for name in names)) as readers:
@@ -128,12 +136,9 @@ def test_an_endpoint_that_hangs_delays_no_other(account, mount):
 
 
 @pytest.mark.any_requests("a hung request may be tried again")
-def test_two_endpoints_that_hang_delay_no_other(account, mount):
+def test_two_endpoints_that_hang_delay_no_other(crowd):
     """Nor do both of them together take all the slots."""
-    api = account(stacks=120)
-    names = [name for name, record in api.directories().items() if record.type == "server"][:70]
-    mnt = mount(api, timeout=20, ttl=1, stale=0)
-    assert len(mnt.names()) == 120
+    api, mnt, names = crowd
     api.fault(kind="hang", path=DEPENDENCIES)
     api.fault(kind="hang", path=TOKEN)
     with running("/usr/bin/python3", "-c", MANY_READERS,

@@ -129,6 +129,23 @@ void fake_account_fail(struct fake_account *a, int status)
 	}
 }
 
+const char *fake_two(void)
+{
+	return fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
+}
+
+char *fake_document(size_t len)
+{
+	static const char begin[] = "{\"a\":\"", end[] = "\"}";
+	char *text = malloc(len + 1);
+
+	assert(text && len >= strlen(begin) + strlen(end));
+	memset(text, 'x', len);
+	memcpy(text, begin, strlen(begin));
+	memcpy(text + len - strlen(end), end, sizeof(end));
+	return text;
+}
+
 struct stack_id fake_id(unsigned id)
 {
 	struct stack_id ret = { { 0x60, 0, 0, 0 } };

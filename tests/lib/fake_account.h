@@ -48,6 +48,8 @@ void fake_account_fail(struct fake_account *a, int status);
  * the eighth further call uses again. */
 const char *fake_record(unsigned id, const char *name, const char *extra);
 const char *fake_list(unsigned n, ...); /* n records as an array; likewise */
+const char *fake_two(void);             /* the list of 1, "one", and 2, "two"; likewise */
+char *fake_document(size_t len);        /* a JSON object of that many bytes; the caller's */
 struct stack_id fake_id(unsigned id);
 /* The stack of that number; NULL: there is none. */
 struct stack *fake_account_stack(const struct fake_account *a, unsigned id);

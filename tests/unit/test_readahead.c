@@ -388,12 +388,8 @@ static void test_old_ones_that_make_room_do_not_end_it(void **state)
 {
 	const size_t len = 1000 * 1000;
 	const unsigned n = (unsigned)(STORE_PARTS_MAX_BYTES / len);
-	char *big = malloc(len + 1);
+	char *big = fake_document(len);
 
-	assert_non_null(big);
-	memset(big, 'x', len);
-	memcpy(big, "{\"a\":\"", 6);
-	memcpy(big + len - 2, "\"}", 3);
 	miss(1);
 	miss(2);
 	for (size_t i = 1; i < 5; i++)

@@ -498,12 +498,8 @@ static bool asks_for_dependencies(unsigned id, const char *answer)
 static void test_parts_have_a_bound_in_bytes(void **state)
 {
 	struct store_events events = store_counts_events(&seen);
-	char *big = malloc(BIG_BYTES + 1);
+	char *big = fake_document(BIG_BYTES);
 
-	assert_non_null(big);
-	memset(big, 'x', BIG_BYTES);
-	memcpy(big, "{\"a\":\"", 6);
-	memcpy(big + BIG_BYTES - 2, "\"}", 3);
 	n_evicted = 0;
 	events.part_evicted = evicted_but_the_first;
 	memset(&seen, 0, sizeof(seen));

@@ -20,11 +20,6 @@
 static struct store_counts seen;
 static struct fake_account a;
 
-static const char *two(void)
-{
-	return fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
-}
-
 /* Two stacks, known for a second. */
 static int setup(void **state)
 {
@@ -32,7 +27,7 @@ static int setup(void **state)
 
 	fake_account_init(&a, &events, TTL, STALE);
 	fake_account_start(&a);
-	fake_account_answer(&a, 0, 200, two());
+	fake_account_answer(&a, 0, 200, fake_two());
 	fake_account_advance(&a, 1000);
 	memset(&seen, 0, sizeof(seen));
 	monitor_enter(a.monitor);
@@ -145,7 +140,7 @@ static void test_a_change_outlives_what_was_asked_before(void **state)
 	take_answer(1, "older", before, tick);
 	take_answer(1, "at once with it", now(), tick);
 	assert_true(is_named(1, "saved"));
-	answer(1, 200, two());
+	answer(1, 200, fake_two());
 	assert_int_equal(w.woken, 1);
 	assert_int_equal(w.err, 0);
 	assert_true(is_named(1, "saved"));
@@ -173,7 +168,7 @@ static void test_a_new_stack_survives_a_list_that_lacks_it(void **state)
 	struct stack *stack = take_change(3, "new");
 	assert_ptr_equal(stack, stack_of(3));
 	assert_int_equal(seen.added, 1);
-	answer(1, 200, two());
+	answer(1, 200, fake_two());
 	assert_int_equal(w.woken, 1);
 	assert_int_equal(fake_account_tries(&a), 2); /* it was not even asked for */
 	assert_non_null(stack_of(3));
@@ -213,7 +208,7 @@ static void test_what_was_deleted_does_not_come_back_by_an_old_answer(void **sta
 	take_answer(2, "two", before, tick);
 	take_answer(2, "two", now(), tick);
 	assert_null(stack_of(2));
-	answer(1, 200, two());
+	answer(1, 200, fake_two());
 	assert_int_equal(w.woken, 1);
 	assert_null(stack_of(2));
 	assert_int_equal(seen.added, 0);
@@ -228,7 +223,7 @@ static void test_what_was_deleted_can_be_restored(void **state)
 	store_take_gone(a.store, stack_of(2));
 	advance(10);
 	begin_list(&w);
-	answer(1, 200, two());
+	answer(1, 200, fake_two());
 	assert_non_null(stack_of(2));
 	assert_int_equal(seen.added, 1);
 
@@ -422,7 +417,7 @@ static void test_an_expired_record_does_not_wait_for_an_older_list(void **state)
 	advance(1);
 	assert_int_equal(store_need_record(a.store, stack_of(1), &v.wait), STORE_WAIT);
 	assert_string_equal(fake_account_target(&a, 2), "/v1/stacks/600000000000000000000001");
-	answer(1, 200, two());
+	answer(1, 200, fake_two());
 	assert_int_equal(v.woken, 0);
 	answer(2, 200, fake_record(1, "stored", ""));
 	assert_int_equal(v.woken, 1);
@@ -440,7 +435,7 @@ static void test_an_expired_record_stays_so_after_a_slow_list(void **state)
 	advance(1); /* it is asked for */
 	store_expire_record(a.store, stack_of(1));
 	advance(10000);
-	answer(1, 200, two());
+	answer(1, 200, fake_two());
 	assert_int_equal(store_record_valid_ms(a.store, stack_of(1)), 0);
 	assert_int_equal(store_need_record(a.store, stack_of(1), &v.wait), STORE_WAIT);
 	answer(2, 200, fake_record(1, "stored", ""));

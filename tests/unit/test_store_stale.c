@@ -67,15 +67,10 @@ static int need_dependencies(unsigned id, struct waiter *w)
 	return need_part(id, STORE_DEPENDENCIES, w);
 }
 
-static const char *two(void)
-{
-	return fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
-}
-
 static void list_two(void)
 {
 	fake_account_start(&a);
-	fake_account_answer(&a, 0, 200, two());
+	fake_account_answer(&a, 0, 200, fake_two());
 }
 
 /* Two pages, so that one old record is asked for by its id; answers from try i on. */

@@ -18,11 +18,6 @@
 static struct store_counts seen;
 static struct fake_account a;
 
-static const char *two(void)
-{
-	return fake_list(2, fake_record(1, "one", ""), fake_record(2, "two", ""));
-}
-
 /* Two stacks, known just now. */
 static int setup(void **state)
 {
@@ -30,7 +25,7 @@ static int setup(void **state)
 
 	fake_account_init(&a, &events, TTL, STALE);
 	fake_account_start(&a);
-	fake_account_answer(&a, 0, 200, two());
+	fake_account_answer(&a, 0, 200, fake_two());
 	return 0;
 }
 
@@ -78,7 +73,7 @@ static void test_a_token_makes_no_list_newer(void **state)
 	assert_true(store_record_stale(a.store, fake_account_stack(&a, 1)));
 	fake_account_advance(&a, TTL);
 	ask_for_list(&again);
-	answer(two());
+	answer(fake_two());
 	assert_int_equal(api_state(), STORE_STATE_OK);
 	fake_account_done(&a);
 }
@@ -97,7 +92,7 @@ static void test_nor_one_that_takes_too_long(void **state)
 	ask_for_token(&token);
 	answer("{\"systemToken\":\"abc\"}");
 	assert_int_equal(api_state(), STORE_STATE_STALE);
-	fake_account_answer(&a, slow, 200, two());
+	fake_account_answer(&a, slow, 200, fake_two());
 	assert_int_equal(api_state(), STORE_STATE_OK);
 	fake_account_done(&a);
 }
